@@ -57,22 +57,22 @@ pub(super) fn request_relation(
     request_time: Option<Tensor>,
 ) -> Result<Relation> {
     g.stage("request", |g| {
-    let slots = g.iota(keys, 2)?;
-    let slots = g.unsqueeze(slots, 0)?;
-    let position = g.unsqueeze(seq_lens, 1)?;
-    let visible = g.less(slots, position)?;
-    let visible = g.unsqueeze(visible, 1)?;
-    let buckets = position_buckets(g, m, position, slots)?;
-    let time = match timestamps.zip(request_time) {
-        None => None,
-        Some((history, request)) => {
-            let request = g.unsqueeze(request, 1)?;
-            let buckets = time_buckets(g, m, request, history)?;
-            Some(g.unsqueeze(buckets, 1)?)
-        }
-    };
-    let visible = slots_below(g, keys, 2, seq_lens)?;
-    Ok(Relation { position: g.unsqueeze(buckets, 1)?, time, visible: g.unsqueeze(visible, 1)? })
+        let slots = g.iota(keys, 2)?;
+        let slots = g.unsqueeze(slots, 0)?;
+        let position = g.unsqueeze(seq_lens, 1)?;
+        let visible = g.less(slots, position)?;
+        let visible = g.unsqueeze(visible, 1)?;
+        let buckets = position_buckets(g, m, position, slots)?;
+        let time = match timestamps.zip(request_time) {
+            None => None,
+            Some((history, request)) => {
+                let request = g.unsqueeze(request, 1)?;
+                let buckets = time_buckets(g, m, request, history)?;
+                Some(g.unsqueeze(buckets, 1)?)
+            }
+        };
+        Ok(Relation { position: g.unsqueeze(buckets, 1)?, time, visible: g.unsqueeze(visible, 1)? })
+    })
 }
 
 /// All generator layers over the prompt.
