@@ -1,0 +1,130 @@
+//! Files that are written whole or not at all.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+use crate::error::ExportError;
+
+/// Size and SHA-256 of a file, as manifests record them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Length in bytes.
+    pub size: u64,
+    /// SHA-256, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// Writes beside `path`, hashing on the way, and renames on [`Artifact::finish`]: a reader sees the
+/// old file or the new one, never half of either. Dropped without `finish`, nothing remains.
+pub struct Artifact {
+    path: PathBuf,
+    file: NamedTempFile,
+    hash: Sha256,
+    size: u64,
+}
+
+impl Artifact {
+    /// Starts a file that will become `path`.
+    ///
+    /// # Errors
+    /// [`ExportError::Write`] when the directory cannot be written.
+    pub fn create(path: &Path) -> Result<Self, ExportError> {
+        let dir = path.parent().filter(|p| !p.as_os_str().is_empty());
+        let file = tempfile::Builder::new()
+            .prefix(".onr-")
+            .tempfile_in(dir.unwrap_or_else(|| Path::new(".")))
+            .map_err(|cause| ExportError::write(path, cause))?;
+        Ok(Self { path: path.to_owned(), file, hash: Sha256::new(), size: 0 })
+    }
+
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// [`ExportError::Write`], for a full disk among others.
+    pub fn put(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
+        self.file
+            .as_file_mut()
+            .write_all(bytes)
+            .map_err(|cause| ExportError::write(&self.path, cause))?;
+        self.hash.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Brings the bytes to the disk and gives the file its name.
+    ///
+    /// # Errors
+    /// [`ExportError::Write`].
+    pub fn finish(self) -> Result<FileRecord, ExportError> {
+        let Self { path, file, hash, size } = self;
+        let fail = |cause| ExportError::write(&path, cause);
+        readable_by_umask(file.as_file()).map_err(fail)?;
+        file.as_file().sync_all().map_err(fail)?;
+        file.persist(&path).map_err(|e| fail(e.error))?;
+        Ok(FileRecord { size, sha256: hex(&hash.finalize()) })
+    }
+}
+
+/// Temporary files are private; artifacts are as readable as any file of the user.
+fn readable_by_umask(file: &fs::File) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.set_permissions(fs::Permissions::from_mode(0o644))?;
+    }
+    Ok(())
+}
+
+/// Writes `bytes` to `path` in one go.
+///
+/// # Errors
+/// [`ExportError::Write`].
+pub fn write(path: &Path, bytes: &[u8]) -> Result<FileRecord, ExportError> {
+    let mut artifact = Artifact::create(path)?;
+    artifact.put(bytes)?;
+    artifact.finish()
+}
+
+/// Hashes a file without holding it in memory.
+///
+/// # Errors
+/// [`ExportError::Read`].
+pub fn hash_file(path: &Path) -> Result<FileRecord, ExportError> {
+    let fail = |cause| ExportError::read(path, cause);
+    let mut file = fs::File::open(path).map_err(fail)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut size = 0;
+    loop {
+        match io::Read::read(&mut file, &mut buffer).map_err(fail)? {
+            0 => return Ok(FileRecord { size, sha256: hex(&hash.finalize()) }),
+            n => {
+                hash.update(&buffer[..n]);
+                size += n as u64;
+            }
+        }
+    }
+}
+
+/// SHA-256 of bytes, as manifests write it.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

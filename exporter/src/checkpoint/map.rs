@@ -1,0 +1,40 @@
+//! Memory maps: the only unsafe code of this crate.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use memmap2::Mmap;
+
+use crate::error::ExportError;
+
+/// A read-only map of a whole file.
+#[derive(Debug)]
+pub(super) struct Mapped {
+    path: PathBuf,
+    map: Mmap,
+}
+
+impl Mapped {
+    #[expect(
+        unsafe_code,
+        reason = "a memory map is the way to read gigabytes without holding them"
+    )]
+    pub(super) fn open(path: &Path) -> Result<Self, ExportError> {
+        let file = File::open(path).map_err(|cause| ExportError::read(path, cause))?;
+        // SAFETY: the map is read-only and we only ever read plain bytes from it, so no value of it
+        // can be invalid. Somebody who truncates the file meanwhile ends the process with SIGBUS, as
+        // with every program that maps its input; nothing half-written gets a name then.
+        let map = unsafe { Mmap::map(&file) }.map_err(|cause| ExportError::read(path, cause))?;
+        Ok(Self { path: path.to_owned(), map })
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
