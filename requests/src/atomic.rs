@@ -1,0 +1,117 @@
+//! Files that appear whole or not at all.
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::error::RequestError;
+
+/// Writes beside `path` and renames on [`AtomicFile::commit`]: a reader sees the old file or the
+/// new one, never half of either. Dropped without `commit`, nothing remains.
+pub(crate) struct AtomicFile {
+    path: PathBuf,
+    file: BufWriter<NamedTempFile>,
+}
+
+impl AtomicFile {
+    /// Opens a temporary file in the folder of `path`.
+    ///
+    /// # Errors
+    /// [`RequestError::Write`] when the folder does not exist or is not writable.
+    pub(crate) fn create(path: &Path) -> Result<Self, RequestError> {
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".onr-").suffix(".tmp");
+        #[cfg(unix)]
+        let mode: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+        #[cfg(unix)]
+        builder.permissions(mode);
+        let file = builder.tempfile_in(folder).map_err(write_error(path))?;
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
+    }
+
+    /// Where the file will be.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Flushes to disk and gives the file its name.
+    ///
+    /// # Errors
+    /// [`RequestError::Write`] when the disk is full or the rename is refused.
+    pub(crate) fn commit(self) -> Result<(), RequestError> {
+        let Self { path, file } = self;
+        let file = file.into_inner().map_err(|e| write_error(&path)(e.into_error()))?;
+        file.as_file().sync_all().map_err(write_error(&path))?;
+        file.persist(&path).map_err(|e| write_error(&path)(e.error))?;
+        Ok(())
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Turns an IO error into [`RequestError::Write`] of `path`.
+pub(crate) fn write_error(path: &Path) -> impl FnOnce(io::Error) -> RequestError + '_ {
+    |cause| RequestError::Write { file: path.to_owned(), cause }
+}
+
+/// Turns an IO error into [`RequestError::Read`] of `path`.
+pub(crate) fn read_error(path: &Path) -> impl FnOnce(io::Error) -> RequestError + '_ {
+    |cause| RequestError::Read { file: path.to_owned(), cause }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_old_file_stays_until_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.txt");
+        std::fs::write(&path, "old").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(b"new").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
+        file.commit().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
+    }
+
+    #[test]
+    fn dropped_without_commit_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = AtomicFile::create(&dir.path().join("a.txt")).unwrap();
+        file.write_all(b"half").unwrap();
+        drop(file);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn others_may_read_it_as_the_umask_says() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.txt");
+        AtomicFile::create(&path).unwrap().commit().unwrap();
+        std::fs::write(dir.path().join("plain"), "").unwrap();
+        let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&dir.path().join("plain")));
+    }
+
+    #[test]
+    fn refused_because_the_folder_is_missing() {
+        let error = AtomicFile::create(Path::new("/no/such/folder/a.txt")).err().unwrap();
+        assert_eq!(error.to_string(), "cannot write /no/such/folder/a.txt");
+    }
+}
