@@ -1,0 +1,35 @@
+# `make` alone prints what there is. Everything builds with one profile and one set of features, so
+# that `make engine` and `make test` share each object file.
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help setup engine test lint clean
+
+# Extra arguments for cargo. `.ci/run` passes --locked.
+CARGO_FLAGS ?=
+CARGO_BUILD_FLAGS := --release --workspace $(CARGO_FLAGS)
+PYTHON := .onr/venv/bin/python
+# nextest where it is installed, cargo's own runner elsewhere. Asked only when a test runs.
+TEST_RUNNER = $(if $(shell cargo nextest --version 2>/dev/null),nextest run,test)
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: compiler, libclang, Python wheels in .onr/venv, MovieLens-100k
+	@scripts/setup.sh
+
+engine: setup ## the main job: MovieLens-100k -> requests -> weights -> TensorRT engines
+	cargo build $(CARGO_BUILD_FLAGS)
+	scripts/engine.sh
+
+test: setup ## all tests: Rust, examples in the documentation, the Python reference. No GPU needed
+	cargo $(TEST_RUNNER) $(CARGO_BUILD_FLAGS) --lib --bins --tests
+	cargo test $(CARGO_BUILD_FLAGS) --doc
+	$(PYTHON) -m unittest discover -s tests/reference
+
+lint: setup ## rustfmt and clippy, warnings are errors. Checks every dependency once: minutes
+	cargo fmt --all --check
+	cargo clippy $(CARGO_BUILD_FLAGS) --all-targets -- -D warnings
+
+clean: ## remove what was built (target, build); what `make setup` fetched stays in .onr
+	cargo clean
+	rm -rf build

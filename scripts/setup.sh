@@ -1,0 +1,210 @@
+#!/usr/bin/env bash
+# Prepares a machine that has Rust for `make engine` and `make test`.
+#
+#   1. Debian packages that are really missing: a C++ toolchain, libclang, Python.
+#   2. .onr/venv   the wheels of scripts/requirements.txt, in a Python environment of their own
+#   3. .onr/lib    links to the shared libraries in it, under names without a Python version
+#   4. .onr/data   MovieLens-100k
+#
+# Each step asks first whether its result is there and whole, so a rerun after an interruption
+# repairs, and a rerun after success takes a fraction of a second. Nothing outside .onr changes,
+# but for the Debian packages. The ordinary configuration of apt and pip applies.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly requirements=scripts/requirements.txt
+readonly data_package=scripts/data.txt
+readonly venv=.onr/venv
+readonly stamp=.onr/venv/complete
+readonly lib=.onr/lib
+readonly data=.onr/data/ml-100k
+readonly scratch=.onr/tmp
+readonly libclang_below=22
+# Relative to site-packages; the links in .onr/lib carry the sonames.
+readonly libraries=(
+    onnxruntime/capi/libonnxruntime.so.1.31.1:libonnxruntime.so.1
+    tensorrt_rtx_libs/libtensorrt_rtx.so.1:libtensorrt_rtx.so.1
+    tensorrt_rtx_libs/libtensorrt_onnxparser_rtx.so.1:libtensorrt_onnxparser_rtx.so.1
+)
+readonly checksums='4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff  ml-100k.inter
+51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532  ml-100k.item
+4f670007d9cfbeb9807e757209af1555b9bcc186bde25e767f67cb67c6dd5972  ml-100k.user'
+
+say() { printf 'setup: %s\n' "$*"; }
+die() {
+    printf 'setup: %s\n' "$*" >&2
+    exit 1
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# --- 1. Debian packages -------------------------------------------------------------------------
+
+# The versions of libclang that have development files here, one a line.
+libclang_versions() {
+    dpkg-query -W -f '${db:Status-Status} ${Package}\n' 'libclang-*-dev' 2>/dev/null |
+        sed -n 's/^installed libclang-\([0-9]*\)-dev$/\1/p' || true
+}
+
+# A Python that the wheels are made for, and that can make environments.
+python_fits() {
+    "$1" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' \
+        >/dev/null 2>&1
+}
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11; do
+        if have "$candidate" && python_fits "$candidate"; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+missing_packages() {
+    have cc && have c++ || printf 'build-essential\n'
+    if [[ -z ${LIBCLANG_PATH:-} && -z $(libclang_versions) ]]; then
+        printf 'libclang-dev\n'
+    fi
+    if ! venv_complete && ! find_python >/dev/null; then
+        printf 'python3\npython3-venv\n'
+    fi
+}
+
+apt_install() {
+    local as_root=()
+    if ((EUID != 0)); then
+        have sudo || {
+            say "please install as root: apt-get install $*"
+            return
+        }
+        as_root=(sudo)
+    fi
+    say "installing Debian packages: $*"
+    "${as_root[@]}" apt-get update -qq || say "apt-get update reported errors; going on"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    say "installed Debian packages: $*"
+}
+
+debian_packages() {
+    if ! have dpkg-query || ! have apt-get; then
+        { have cc && have c++; } || say "no apt here: please install a C and a C++ compiler"
+        say "no apt here: libclang below $libclang_below with headers is taken to be installed"
+        return
+    fi
+    local -a missing
+    mapfile -t missing < <(missing_packages)
+    ((${#missing[@]} == 0)) || apt_install "${missing[@]}"
+
+    local oldest
+    oldest=$(libclang_versions | sort -n | head -n 1)
+    if [[ -z ${LIBCLANG_PATH:-} && ${oldest:-0} -ge $libclang_below ]]; then
+        say "libclang $oldest is too new for trtx: install libclang-21-dev, set LIBCLANG_PATH"
+    fi
+}
+
+# --- 2. and 3. wheels and libraries -------------------------------------------------------------
+
+# What .onr/venv must have been made from: this list, this Python.
+venv_key() { printf '%s %s\n' "$(sha256sum <"$requirements")" "$("$venv/bin/python" -V)"; }
+
+# Where the wheels lie. Empty before they are installed.
+site_packages() { compgen -G "$venv/lib/python3*/site-packages" || true; }
+
+venv_complete() {
+    [[ -x $venv/bin/python && -f $stamp && $(<"$stamp") == "$(venv_key)" ]] || return 1
+    local site entry
+    site=$(site_packages)
+    for entry in "${libraries[@]}"; do
+        [[ -f $site/${entry%%:*} ]] || return 1
+    done
+}
+
+pinned() { sed -n 's/^\([A-Za-z0-9_-]*\)==\([^ ]*\).*/\1 \2/p' "$1" | paste -sd , | sed 's/,/, /g'; }
+
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@"; }
+
+python_environment() {
+    if venv_complete; then return; fi
+    [[ $(uname -sm) == "Linux x86_64" ]] ||
+        die "the pinned wheels are for Linux on x86-64, this is $(uname -sm)"
+    local python
+    python=$(find_python) ||
+        die "no Python 3.11 to 3.14 with the venv module found; install one or name it in PYTHON"
+    say "$("$python" -V) makes $venv; fetching about 150 MB of wheels"
+    say "TensorRT for RTX among them comes under NVIDIA's licence (see its LICENSE.txt)"
+    rm -f "$stamp"
+    "$python" -m venv --clear "$venv"
+    pip install --require-hashes --only-binary :all: --no-deps -r "$requirements"
+    "$venv/bin/python" -c 'import numpy, onnx.checker, onnxruntime, safetensors'
+    load_libraries
+    venv_key >"$stamp.new"
+    mv "$stamp.new" "$stamp"
+    say "installed in $venv: $(pinned "$requirements")"
+}
+
+# Can this machine load the shared libraries? Asked once, before the environment counts as whole.
+load_libraries() {
+    local entry
+    for entry in "${libraries[@]}"; do
+        "$venv/bin/python" -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' \
+            "$(site_packages)/${entry%%:*}"
+    done
+}
+
+library_links() {
+    local site entry target name
+    site=$(site_packages)
+    mkdir -p "$lib"
+    for entry in "${libraries[@]}"; do
+        target=$site/${entry%%:*} name=${entry##*:}
+        [[ $lib/$name -ef $target ]] || ln -sfn "../${target#.onr/}" "$lib/$name"
+    done
+}
+
+# --- 4. data ------------------------------------------------------------------------------------
+
+# Are the files in directory $1 the ones that we know?
+data_complete() {
+    [[ -d $1 ]] && (cd "$1" && sha256sum --check --status --strict <<<"$checksums" 2>/dev/null)
+}
+
+movielens() {
+    if data_complete "$data"; then return; fi
+    say "fetching MovieLens-100k (2 MB, for research use) out of the wheel $(pinned "$data_package")"
+    rm -rf "$scratch"
+    mkdir -p "$scratch"
+    pip download --require-hashes --only-binary :all: --no-deps -d "$scratch" -r "$data_package"
+    "$venv/bin/python" - "$scratch" <<'PY'
+import pathlib, sys, zipfile
+
+scratch = pathlib.Path(sys.argv[1])
+(wheel,) = scratch.glob("*.whl")
+(scratch / "ml-100k").mkdir()
+with zipfile.ZipFile(wheel) as archive:
+    for name in archive.namelist():
+        if name.startswith("recbole/dataset_example/ml-100k/"):
+            (scratch / "ml-100k" / pathlib.Path(name).name).write_bytes(archive.read(name))
+PY
+    data_complete "$scratch/ml-100k" || die "the wheel's MovieLens-100k is not the one we know"
+    rm -rf "$data"
+    mkdir -p "$(dirname "$data")"
+    mv "$scratch/ml-100k" "$data"
+    rm -rf "$scratch"
+    say "MovieLens-100k is in $data"
+}
+
+# ------------------------------------------------------------------------------------------------
+
+mkdir -p .onr
+if have flock; then # two `make`s at once: the second waits, then finds everything done
+    exec 9>.onr/lock
+    flock 9
+fi
+have cargo || say "Rust is missing: cargo is not on the PATH"
+debian_packages
+python_environment
+library_links
+movielens
+say "ready"
