@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, path::Path};
 
 use onr_graphs::{
-    DType, Graph, GraphKind, GraphOptions, ItemInput, ModelConfig, Profile, build, graph::ValueId,
-    ops::minimum_opset,
+    DType, Graph, GraphKind, GraphOptions, ItemInput, ModelConfig, Precision, Profile, build,
+    graph::ValueId, ops::minimum_opset,
 };
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ const CHUNK: usize = 1 << 20;
 const MAX_ELEMENTS: usize = i32::MAX as usize;
 
 /// What to export, and where.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct ExportJob<'a> {
     /// The model.
     pub config: &'a ModelConfig,
@@ -44,6 +44,9 @@ pub struct ExportJob<'a> {
     pub strict: bool,
     /// Ranges that the graphs must be buildable for.
     pub profile: &'a Profile,
+    /// Give weights the values that an export in this precision would hold, whatever type they are
+    /// stored in: what rounding them costs can be measured apart from everything else.
+    pub round_weights: Option<Precision>,
     /// An existing directory.
     pub out: &'a Path,
 }
@@ -168,16 +171,20 @@ fn write_weights(
     progress: &dyn Progress,
 ) -> Result<FileRecord, ExportError> {
     let mut file = Artifact::create(&job.out.join(WEIGHTS_FILE))?;
-    let mut scratch = Vec::new();
+    let rounded = rounded_keys(job)?;
+    let (mut scratch, mut narrowed) = (Vec::new(), Vec::new());
     for tensor in layout {
         let gap = tensor.place.offset - file.size();
         file.put(&[0; ALIGNMENT as usize][..gap as usize])?;
         let Some(stored) = job.checkpoint.tensor(&tensor.key) else { continue };
         let Some(from) = float_type(stored.dtype) else { continue };
-        let narrowing = Narrowing { from, to: tensor.dtype };
+        let through = rounded.get(&tensor.key).copied().unwrap_or(from);
         for (i, chunk) in stored.bytes.chunks(CHUNK).enumerate() {
             let first = i * CHUNK / from.size();
-            let bytes = convert(&tensor.key, first, chunk, narrowing, &mut scratch)?;
+            let way = Narrowing { from, to: through };
+            let bytes = convert(&tensor.key, first, chunk, way, &mut narrowed)?;
+            let way = Narrowing { from: through, to: tensor.dtype };
+            let bytes = convert(&tensor.key, first, bytes, way, &mut scratch)?;
             file.put(bytes)?;
             if progress.advance(bytes.len() as u64).is_break() {
                 return Err(ExportError::Interrupted);
@@ -185,6 +192,16 @@ fn write_weights(
         }
     }
     file.finish()
+}
+
+/// The tensors that an export in `round_weights` would hold in 16 bits, and that type.
+fn rounded_keys(job: &ExportJob<'_>) -> Result<BTreeMap<String, DType>, ExportError> {
+    let Some(precision) = job.round_weights else { return Ok(BTreeMap::new()) };
+    let options = GraphOptions { precision, ..*job.options };
+    let graphs = build_graphs(&ExportJob { options: &options, round_weights: None, ..*job })?;
+    let narrow =
+        graphs.iter().flat_map(Graph::weights).filter(|(_, v)| v.dtype == precision.dtype());
+    Ok(narrow.map(|(key, v)| (key.to_owned(), v.dtype)).collect())
 }
 
 fn write_graph(
