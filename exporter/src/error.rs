@@ -35,6 +35,32 @@ pub enum ExportError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Not an ONNX model, or one whose external data is not there.
+    #[error("{file} is not a usable ONNX model: {reason}", file = file.display())]
+    Onnx {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An import map is wrong; all its problems, one a line.
+    #[error("import map {map}: {}", list(problems))]
+    Map {
+        /// Name or path.
+        map: String,
+        /// Each names its rule.
+        problems: Vec<String>,
+    },
+    /// A foreign checkpoint and an import map do not make a checkpoint of the model.
+    #[error("{file} cannot be imported with the map {map}: {}", list(problems), file = file.display())]
+    Import {
+        /// The checkpoint.
+        file: PathBuf,
+        /// Name of the map.
+        map: String,
+        /// Each names its tensor or its rule.
+        problems: Vec<String>,
+    },
     /// A number that is not finite.
     #[error("`{key}`[{index}] is {value}, which is not finite")]
     NotFinite {
@@ -132,7 +158,12 @@ impl ExportError {
                 "compare `onr inspect` of the checkpoint with model.toml; `onr import` renames and \
                  reshapes foreign checkpoints"
             }
-            Self::Format { .. } => "was the file copied completely?",
+            Self::Format { .. } | Self::Onnx { .. } => "was the file copied completely?",
+            Self::Map { .. } => "docs/import.md describes maps, with an example for each key",
+            Self::Import { .. } => {
+                "compare `onr inspect` of the checkpoint with the table of docs/model.md; \
+                 docs/import.md has an example for each operation of a map"
+            }
             Self::NotFinite { .. } => "the checkpoint diverged in training: take an earlier one",
             Self::Overflow { .. } => "export with --precision fp32",
             Self::Retrieval { .. } => {

@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod config;
 mod error;
 mod export;
+pub mod import;
 mod init;
 pub mod onnx;
 mod outdir;

@@ -308,7 +308,7 @@ mod tests {
             let views = [view(&bytes_a, skip + upper), view(&bytes_b, skip + lower)];
             let canvas = Canvas::join(&views, None).unwrap();
             prop_assert_eq!(bytes(&canvas, step), joined.bytes());
-            let reorder = Reorder { at: at.clone().try_into().unwrap(), per_head };
+            let reorder = Reorder { at, per_head };
             let canvas = canvas.reordered(reorder, heads).unwrap();
             prop_assert_eq!(canvas.shape(), [other, columns]);
             prop_assert_eq!(bytes(&canvas, step), wanted.bytes());

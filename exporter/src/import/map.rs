@@ -11,6 +11,9 @@ const READY: [(&str, &str); 2] = [
     ("pytorch-uvqk-split", include_str!("../../maps/pytorch-uvqk-split.toml")),
 ];
 
+/// Label of the rule of a tensor that has none.
+const NO_RULE: &str = "no rule";
+
 /// A checked import map. `docs/import.md` describes its text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImportMap {
@@ -24,7 +27,7 @@ pub struct ImportMap {
 /// One `[[tensor]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Rule {
-    /// How messages call it.
+    /// How messages call it: `rule 2`.
     pub(super) label: String,
     /// Our names.
     pub(super) to: Pattern,
@@ -110,7 +113,10 @@ impl ImportMap {
     pub fn named(name: &str) -> Result<Self, ExportError> {
         let text = Self::ready_text(name).ok_or_else(|| ExportError::Map {
             map: name.to_owned(),
-            problems: vec![format!("no ready map has this name; there are {}", ready_list())],
+            problems: vec![format!(
+                "no ready map has this name; there are {}",
+                ready_list(" and ")
+            )],
         })?;
         Self::parse(name, text)
     }
@@ -168,8 +174,8 @@ impl ImportMap {
 }
 
 /// The ready maps, for messages.
-pub(super) fn ready_list() -> String {
-    ImportMap::ready().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ")
+pub(super) fn ready_list(joint: &str) -> String {
+    ImportMap::ready().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(joint)
 }
 
 impl Rule {
@@ -187,7 +193,16 @@ impl Rule {
             scale: None,
             share: false,
         });
-        Self { label: String::new(), to: Pattern::literal(name), own: false, origin }
+        Self { label: NO_RULE.to_owned(), to: Pattern::literal(name), own: false, origin }
+    }
+
+    pub(super) fn is_identity(&self) -> bool {
+        self.label == NO_RULE
+    }
+
+    /// How messages call it where they don't name a tensor.
+    pub(super) fn full_label(&self) -> String {
+        format!("{} (`{}`)", self.label, self.to)
     }
 
     /// Own rules go before those of the base, names without holes before patterns.

@@ -10,9 +10,6 @@ use super::{
 };
 use crate::config::nearest;
 
-/// Keys at the top of a map, in messages about keys that stand too low.
-const TOP: [&str; 2] = ["base", "identity"];
-
 /// What may be done to numbers of the file.
 const RECIPE: [&str; 8] =
     ["reshape", "part", "transpose", "axis", "reorder", "per_head", "scale", "share"];
@@ -31,16 +28,9 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Vec<String>> {
     let mut problems = Vec::new();
     let mut keys = Keys::new(&table, "the map", &mut problems);
     let identity = keys.boolean("identity").unwrap_or(true);
-    let base = keys.text("base");
-    let tensors = keys.get("tensor").cloned();
+    let base = keys.base();
+    let tensors = keys.get("tensor");
     keys.finish();
-    let base = base.and_then(|name| {
-        let ready = ImportMap::ready().find(|ready| *ready == name);
-        if ready.is_none() {
-            problems.push(format!("`base` must be {}, not {name:?}", ready_list()));
-        }
-        ready
-    });
     let rules = match tensors {
         None => Vec::new(),
         Some(Value::Array(list)) => {
@@ -72,19 +62,19 @@ fn rule(number: usize, value: &Value, problems: &mut Vec<String>) -> Option<Rule
     }
     let origin = keys.origin(to.as_ref());
     keys.finish();
-    Some(Rule { to: to?, own: true, origin: origin?, label })
+    Some(Rule { to: to?, own: true, origin: origin?, label: format!("rule {number}") })
 }
 
 /// Reads typed keys out of one table and remembers every problem.
-struct Keys<'a> {
+struct Keys<'a, 'p> {
     table: &'a Table,
-    label: &'a str,
+    label: &'p str,
     seen: BTreeSet<&'static str>,
-    problems: &'a mut Vec<String>,
+    problems: &'p mut Vec<String>,
 }
 
-impl<'a> Keys<'a> {
-    fn new(table: &'a Table, label: &'a str, problems: &'a mut Vec<String>) -> Self {
+impl<'a, 'p> Keys<'a, 'p> {
+    fn new(table: &'a Table, label: &'p str, problems: &'p mut Vec<String>) -> Self {
         Self { table, label, seen: BTreeSet::new(), problems }
     }
 
@@ -133,6 +123,12 @@ impl<'a> Keys<'a> {
             };
             number.is_finite().then_some(number)
         })
+    }
+
+    /// The ready map that this one adds to.
+    fn base(&mut self) -> Option<&'static str> {
+        let what = ready_list(" or ");
+        self.typed("base", &what, |value| ImportMap::ready().find(|r| value.as_str() == Some(r)))
     }
 
     fn name(
@@ -290,23 +286,117 @@ impl<'a> Keys<'a> {
     }
 
     /// Names the keys that nothing has asked for.
-    fn finish(mut self) {
+    fn finish(self) {
         for key in self.table.keys().filter(|k| !self.seen.contains(k.as_str())) {
-            if self.seen.contains("to") && TOP.contains(&key.as_str()) {
-                self.say(format!("`{key}` belongs to the top of the file, before any [[tensor]]"));
-            } else if self.seen.contains("fill") && RECIPE.contains(&key.as_str()) {
-                self.say(format!("`{key}` has no meaning with `fill`"));
-            } else if key == "axis" {
-                self.say("`axis` goes with `merge`; the axis of a part stands in `part`");
-            } else {
-                let known = nearest(key, &self.seen);
-                let guess = known.map_or_else(String::new, |k| format!("; did you mean `{k}`?"));
-                self.say(format!("`{key}` is not a known key{guess}"));
-            }
+            self.problems.push(format!("{}: `{key}` {}", self.label, self.stray(key)));
+        }
+    }
+
+    /// Why a key does not belong here.
+    fn stray(&self, key: &str) -> String {
+        if self.seen.contains("to") && ["base", "identity"].contains(&key) {
+            "belongs to the top of the file, before any [[tensor]]".to_owned()
+        } else if self.seen.contains("fill") && RECIPE.contains(&key) {
+            "has no meaning with `fill`".to_owned()
+        } else if key == "axis" {
+            "goes with `merge`; the axis of a part stands in `part`".to_owned()
+        } else {
+            let near = nearest(key, &self.seen);
+            let guess = near.map_or_else(String::new, |k| format!("; did you mean `{k}`?"));
+            format!("is not a known key{guess}")
         }
     }
 }
 
 fn count(value: &Value) -> Option<usize> {
     usize::try_from(value.as_integer()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> Vec<String> {
+        parse(text).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_rule_says_all_it_can() {
+        let text = "identity = false\n[[tensor]]\nto = \"layers.{l}.uvqk.weight\"\n\
+                    merge = [\"a.{l}\", { from = \"b.{l}\", transpose = false }]\naxis = 0\n\
+                    part = { axis = 1, index = 0, of = 2 }\nreshape = [-1, 4]\ntranspose = true\n\
+                    reorder = [\"q\", \"k\", \"v\", \"u\"]\nper_head = true\nscale = 2\nshare = true\n";
+        let parsed = parse(text).map_err(|p| p.join("\n")).unwrap();
+        assert!(!parsed.identity && parsed.base.is_none());
+        let Origin::Pieces(recipe) = &parsed.rules[0].origin else { panic!("not a fill") };
+        let half = Part { axis: 1, slice: Slice::Equal { index: 0, of: 2 } };
+        let [a, b] = &recipe.pieces[..] else { panic!("two pieces") };
+        assert_eq!((a.transpose, b.transpose), (Some(true), Some(false)));
+        assert_eq!((a.part, b.part), (Some(half), Some(half)));
+        assert_eq!(b.reshape, Some(vec![None, Some(4)]));
+        assert_eq!(recipe.reorder, Some(Reorder { at: [3, 2, 0, 1], per_head: true }));
+        assert_eq!((recipe.axis, recipe.scale, recipe.share), (Some(0), Some(2.0), true));
+    }
+
+    #[test]
+    fn every_problem_of_a_map_names_its_rule() {
+        let text = "base = \"pytorch\"\nidentiy = true\n\
+            [[tensor]]\nform = \"a\"\ntransposed = true\n\
+            [[tensor]]\nto = \"a\"\nfrom = \"b\"\nfill = 0\n\
+            [[tensor]]\nto = \"a\"\nfill = inf\ntranspose = true\nidentity = false\n\
+            [[tensor]]\nto = \"a.{l}\"\nfrom = \"b.{m}\"\ntranspose = 1\naxis = 0\n\
+            [[tensor]]\nto = \"a.{l+1}\"\nmerge = [\"b\"]\nscale = 0.0\nper_head = true\n\
+            [[tensor]]\nto = \"a\"\nmerge = [\"b\", { from = \"c\", form = 1 }, 3, { part = 1 }]\n";
+        assert_eq!(
+            problems(text),
+            [
+                "the map: `base` must be `pytorch-linear` or `pytorch-uvqk-split`, not \"pytorch\"",
+                "the map: `identiy` is not a known key; did you mean `identity`?",
+                "rule 1: `to` is missing",
+                "rule 1: one of `from`, `merge` and `fill` is missing",
+                "rule 1: `form` is not a known key; did you mean `from`?",
+                "rule 1: `transposed` is not a known key; did you mean `transpose`?",
+                "rule 2 (`a`): only one of `from`, `merge` and `fill` can be given",
+                "rule 3 (`a`): `fill` must be a finite number, not inf",
+                "rule 3 (`a`): `identity` belongs to the top of the file, before any [[tensor]]",
+                "rule 3 (`a`): `transpose` has no meaning with `fill`",
+                "rule 4 (`a.{l}`): `transpose` must be true or false, not 1",
+                "rule 4 (`a.{l}`): `b.{m}` uses {m}, which `to` does not have",
+                "rule 4 (`a.{l}`): `b.{m}` does not use {l}, so several tensors would get the same \
+                 numbers; say `share = true` if they do",
+                "rule 4 (`a.{l}`): `axis` goes with `merge`; the axis of a part stands in `part`",
+                "rule 5 (`a.{l+1}`): `a.{l+1}`: a number is added to a hole in `from` only",
+                "rule 5 (`a.{l+1}`): `merge` must be a list of two or more names, not [\"b\"]",
+                "rule 5 (`a.{l+1}`): `per_head` goes with `reorder`, the order inside a head",
+                "rule 5 (`a.{l+1}`): `scale` is 0; write `fill = 0.0` if that is meant",
+                "rule 6 (`a`), in `merge`: `form` is not a known key; did you mean `from`?",
+                "rule 6 (`a`): `merge` must be a list of two or more names, and 3 is none",
+                "rule 6 (`a`), in `merge`: `part` must be { axis, index, of } with index < of, or { \
+                 axis, start, end } with start < end, not 1",
+                "rule 6 (`a`), in `merge`: `from` is missing",
+            ]
+        );
+    }
+
+    #[test]
+    fn values_out_of_range_and_syntax() {
+        for (line, says) in [
+            ("part = { axis = 0, index = 2, of = 2 }", "`part` must be"),
+            ("part = { axis = 0, index = 0, of = 2, start = 1 }", "`part` must be"),
+            ("part = { axis = 0, start = 3, end = 3 }", "`part` must be"),
+            ("part = { index = 0, of = 2 }", "`part` must be"),
+            ("reshape = [-1, -1]", "`reshape` must be"),
+            ("reshape = [0, 4]", "`reshape` must be"),
+            ("reshape = []", "`reshape` must be"),
+            ("reorder = [\"u\", \"v\", \"q\", \"q\"]", "`reorder` must be"),
+            ("reorder = [\"u\", \"v\", \"q\", \"k\", \"k\"]", "`reorder` must be"),
+            ("scale = 1e39", "`scale` must be a finite number"),
+            ("transpose = \"yes\"", "`transpose` must be true or false"),
+        ] {
+            let problems = problems(&format!("[[tensor]]\nto = \"a\"\nfrom = \"b\"\n{line}\n"));
+            assert!(problems.len() == 1 && problems[0].contains(says), "{line}: {problems:?}");
+        }
+        assert_eq!(problems("[tensor]\n"), ["`tensor` must be a list of rules: write [[tensor]]"]);
+        assert!(problems("[[tensor]\n")[0].contains("line 1"));
+    }
 }

@@ -27,8 +27,7 @@ impl Pattern {
     /// no hole is shifted.
     pub(super) fn ours(text: &str) -> Result<Self, String> {
         let pattern = Self::theirs(text)?;
-        let shifted = pattern.tokens.iter().any(|t| matches!(t, Token::Hole { shift: 1.. | ..0, .. }));
-        if shifted {
+        if pattern.tokens.iter().any(|t| matches!(t, Token::Hole { shift, .. } if *shift != 0)) {
             return Err(format!("`{text}`: a number is added to a hole in `from` only"));
         }
         if text.split('.').any(|segment| segment.matches('{').count() > 1) {
@@ -58,7 +57,11 @@ impl Pattern {
         if !rest.is_empty() {
             tokens.push(Token::Literal(rest.to_owned()));
         }
-        if tokens.is_empty() { Err("an empty name".into()) } else { Ok(Self { text: text.to_owned(), tokens }) }
+        if tokens.is_empty() {
+            Err("an empty name".into())
+        } else {
+            Ok(Self { text: text.to_owned(), tokens })
+        }
     }
 
     /// The name itself, whatever is in it.
@@ -72,6 +75,15 @@ impl Pattern {
             Token::Hole { name, .. } => Some(name.as_str()),
             Token::Literal(_) => None,
         })
+    }
+
+    /// The name with `#` for each hole, to be compared with other names.
+    pub(super) fn outline(&self) -> String {
+        let outline = |token: &Token| match token {
+            Token::Literal(text) => text.clone(),
+            Token::Hole { .. } => "#".to_owned(),
+        };
+        self.tokens.iter().map(outline).collect()
     }
 
     /// What the holes stand for in `name`, if it has this form.
@@ -105,14 +117,18 @@ impl Pattern {
 
     /// The name with its holes filled.
     pub(super) fn expand(&self, captures: &Captures) -> Result<String, String> {
-        self.tokens.iter().map(|token| match token {
-            Token::Literal(text) => Ok(text.clone()),
-            Token::Hole { name, shift } => {
-                let value = captures.get(name).map_or("", String::as_str);
-                shifted(value, *shift)
-                    .ok_or_else(|| format!("`{self}` adds {shift} to {{{name}}}, which is `{value}`"))
-            }
-        }).collect()
+        self.tokens
+            .iter()
+            .map(|token| match token {
+                Token::Literal(text) => Ok(text.clone()),
+                Token::Hole { name, shift } => {
+                    let value = captures.get(name).map_or("", String::as_str);
+                    shifted(value, *shift).ok_or_else(|| {
+                        format!("`{self}` adds {shift} to {{{name}}}, which is `{value}`")
+                    })
+                }
+            })
+            .collect()
     }
 }
 
@@ -154,7 +170,10 @@ mod tests {
 
     #[test]
     fn a_hole_covers_one_segment_or_a_part_of_it() {
-        assert_eq!(captures("layers.{l}.out.weight", "layers.12.out.weight"), pairs(&[("l", "12")]));
+        assert_eq!(
+            captures("layers.{l}.out.weight", "layers.12.out.weight"),
+            pairs(&[("l", "12")])
+        );
         assert_eq!(
             captures("{stack}.{l}.norm.{m}", "rank_layers.0.norm.bias"),
             pairs(&[("l", "0"), ("m", "bias"), ("stack", "rank_layers")])

@@ -2,5 +2,7 @@
 
 mod encode;
 pub mod proto;
+mod read;
 
 pub use encode::{Placement, encode};
+pub use read::OnnxFile;

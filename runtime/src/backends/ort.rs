@@ -1,0 +1,176 @@
+//! ONNX Runtime: the second engine on the CPU, and our checker of ONNX files.
+//!
+//! The library is loaded at run time, once a process, from where [`Search`] finds it. `ort` changes
+//! its interface between release candidates: nothing outside this file and its folder names it.
+//!
+//! Not here: other execution providers than the CPU's. A provider that cannot be had is skipped
+//! silently by ONNX Runtime, so [`Session::placement`] is read back from it all the same.
+
+mod convert;
+mod library;
+
+use std::{borrow::Cow, num::NonZeroUsize, path::Path, thread};
+
+use ort::{
+    ep,
+    session::{
+        Session as OrtHandle, SessionInputValue,
+        builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder},
+    },
+};
+
+use self::library::Loaded;
+use super::signature::Signature;
+use crate::{
+    backend::{Availability, Backend, Placement, RunError, Session},
+    libraries::Search,
+    tensor::Feeds,
+};
+
+const NAME: &str = "ort";
+
+/// How far ONNX Runtime may rewrite a graph before it runs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Optimisation {
+    /// Not at all: each node of the file runs as it stands.
+    Disable,
+    /// As far as it can, which is its own default.
+    #[default]
+    All,
+}
+
+/// ONNX Runtime on the CPU, as a [`Backend`].
+#[derive(Debug, Clone)]
+pub struct OrtBackend {
+    search: Search,
+    optimisation: Optimisation,
+    threads: Option<NonZeroUsize>,
+}
+
+impl OrtBackend {
+    /// Fully optimised, on all cores, with the library that `search` finds.
+    #[must_use]
+    pub const fn new(search: Search) -> Self {
+        Self { search, optimisation: Optimisation::All, threads: None }
+    }
+
+    /// Rewrites graphs as far as `optimisation` says.
+    #[must_use]
+    pub fn with_optimisation(self, optimisation: Optimisation) -> Self {
+        Self { optimisation, ..self }
+    }
+
+    /// Shares each node's work among `threads` threads instead of all cores.
+    #[must_use]
+    pub fn with_threads(self, threads: NonZeroUsize) -> Self {
+        Self { threads: Some(threads), ..self }
+    }
+
+    /// Is `model` a valid ONNX file? ONNX Runtime checks each node against its schema and infers
+    /// all types and shapes.
+    ///
+    /// A valid node that the CPU has no kernel for (`MatMul` in BF16) is no mistake of the file.
+    ///
+    /// # Errors
+    /// [`RunError::Load`] with the node and the operator, [`RunError::Missing`] without the library.
+    pub fn check(&self, model: &Path) -> Result<(), RunError> {
+        let loaded = library::load(&self.search)?;
+        let checker = Self { optimisation: Optimisation::Disable, ..self.clone() };
+        // Copying weights into another order would be most of the work, for nothing.
+        let builder = checker.builder(&loaded).and_then(|b| Ok(b.with_prepacking(false)?));
+        match builder.and_then(|mut builder| builder.commit_from_file(model)) {
+            Err(error) if error.code() != ort::ErrorCode::NotImplemented => {
+                Err(refused(model, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn builder(&self, loaded: &Loaded) -> ort::Result<SessionBuilder> {
+        let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let level = match self.optimisation {
+            Optimisation::Disable => GraphOptimizationLevel::Disable,
+            Optimisation::All => GraphOptimizationLevel::All,
+        };
+        // An arena and memory patterns keep the memory of the largest shapes ever seen.
+        let cpu = ep::CPU::default().with_arena_allocator(false).build().error_on_failure();
+        let builder = OrtHandle::builder(&loaded.environment)?
+            // `ort` itself asks for the most efficient device: an NPU where there is one.
+            .with_auto_device(AutoDevicePolicy::PreferCPU)?
+            .with_execution_providers([cpu])?
+            .with_memory_pattern(false)?
+            .with_optimization_level(level)?
+            .with_intra_threads(self.threads.map_or_else(cores, NonZeroUsize::get))?;
+        library::record_placement(builder)
+    }
+}
+
+impl Backend for OrtBackend {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn availability(&self) -> Availability {
+        match library::load(&self.search) {
+            Ok(loaded) => {
+                Availability::Ready { version: loaded.version, library: Some(loaded.path) }
+            }
+            Err(error) => Availability::Missing {
+                hint: error.hint().unwrap_or_default().to_owned(),
+                what: match error {
+                    RunError::Missing { what, .. } => what,
+                    other => other.to_string(),
+                },
+            },
+        }
+    }
+
+    fn open(&self, model: &Path) -> Result<Box<dyn Session>, RunError> {
+        let loaded = library::load(&self.search)?;
+        let builder = self.builder(&loaded);
+        let session = builder.and_then(|mut builder| builder.commit_from_file(model));
+        let session = session.map_err(|error| refused(model, &error))?;
+        let placement = library::placement(&session).map_err(|error| refused(model, &error))?;
+        let inputs: Result<_, _> = session.inputs().iter().map(convert::input).collect();
+        let inputs = inputs.map_err(|reason: String| refused(model, &reason))?;
+        Ok(Box::new(OrtSession { session, signature: Signature::new(NAME, inputs), placement }))
+    }
+}
+
+fn refused(model: &Path, reason: &impl ToString) -> RunError {
+    RunError::Load { backend: NAME, model: model.to_owned(), reason: reason.to_string() }
+}
+
+struct OrtSession {
+    session: OrtHandle,
+    signature: Signature,
+    placement: Placement,
+}
+
+impl Session for OrtSession {
+    fn run(&mut self, feeds: &Feeds) -> Result<Feeds, RunError> {
+        let failed = |reason: String| RunError::Run { backend: NAME, reason };
+        let in_words = |error: ort::Error| failed(error.message().to_owned());
+        let inputs = self.signature.arrange(feeds)?;
+        let inputs: ort::Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>> = inputs
+            .into_iter()
+            .map(|(input, tensor)| Ok((Cow::from(&input.name), convert::to_ort(tensor)?)))
+            .collect();
+        let outputs = self.session.run(inputs.map_err(in_words)?).map_err(in_words)?;
+        outputs
+            .iter()
+            .map(|(name, value)| {
+                let tensor = convert::from_ort(&value)
+                    .map_err(|reason| failed(format!("output `{name}` {reason}")))?;
+                Ok((name.to_owned(), tensor))
+            })
+            .collect()
+    }
+
+    fn placement(&self) -> Placement {
+        self.placement.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;

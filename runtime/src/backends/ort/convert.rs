@@ -1,0 +1,125 @@
+//! Tensors to and from ONNX Runtime.
+//!
+//! Inputs of 16-bit floats are copied, all others are borrowed.
+
+use std::slice;
+
+use half::{bf16, f16};
+use onr_graphs::DType;
+use ort::{
+    memory::Allocator,
+    session::SessionInputValue,
+    value::{
+        DynTensor, DynTensorValueType, DynValue, Outlet, TensorElementType, TensorRef, ValueType,
+    },
+};
+
+use crate::{
+    backends::signature::{Axis, Input},
+    tensor::{Data, Element, HostTensor},
+};
+
+/// One input of a graph; says what it is when it cannot be fed from here.
+pub(super) fn input(outlet: &Outlet) -> Result<Input, String> {
+    let name = outlet.name().to_owned();
+    let ValueType::Tensor { ty, shape, dimension_symbols } = outlet.dtype() else {
+        return Err(format!("input `{name}` is no tensor"));
+    };
+    let dtype = dtype(*ty).ok_or_else(|| format!("input `{name}` has ONNX type {ty}"))?;
+    let axes = shape.iter().zip(dimension_symbols.iter());
+    let axes = axes.map(|(size, symbol)| Axis::new(*size, symbol)).collect();
+    Ok(Input { name, dtype, axes: Some(axes) })
+}
+
+const fn dtype(ty: TensorElementType) -> Option<DType> {
+    Some(match ty {
+        TensorElementType::Float32 => DType::F32,
+        TensorElementType::Float16 => DType::F16,
+        TensorElementType::Bfloat16 => DType::BF16,
+        TensorElementType::Int64 => DType::I64,
+        TensorElementType::Bool => DType::Bool,
+        _ => return None,
+    })
+}
+
+pub(super) fn to_ort(tensor: &HostTensor) -> ort::Result<SessionInputValue<'_>> {
+    let shape = tensor.shape();
+    Ok(match tensor.data() {
+        Data::F32(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        Data::I64(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        Data::Bool(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        Data::F16(values) => raw_in(TensorElementType::Float16, shape, values)?.into(),
+        Data::BF16(values) => raw_in(TensorElementType::Bfloat16, shape, values)?.into(),
+    })
+}
+
+/// Says what `value` is when it has no counterpart here.
+pub(super) fn from_ort(value: &DynValue) -> Result<HostTensor, String> {
+    let ValueType::Tensor { ty, shape, .. } = value.dtype() else {
+        return Err("is no tensor".to_owned());
+    };
+    let data = match ty {
+        TensorElementType::Float32 => safe_out::<f32>(value)?,
+        TensorElementType::Int64 => safe_out::<i64>(value)?,
+        TensorElementType::Bool => safe_out::<bool>(value)?,
+        TensorElementType::Float16 => raw_out::<f16>(value, *ty)?,
+        TensorElementType::Bfloat16 => raw_out::<bf16>(value, *ty)?,
+        other => return Err(format!("is {other}, which has no host tensor")),
+    };
+    let sizes: Result<_, _> = shape.iter().map(|size| usize::try_from(*size)).collect();
+    sizes
+        .ok()
+        .and_then(|sizes| HostTensor::new(sizes, data))
+        .ok_or_else(|| format!("does not fill its shape {shape}"))
+}
+
+fn safe_out<T>(value: &DynValue) -> Result<Data, String>
+where
+    T: Element + ort::value::PrimitiveTensorElementType + Clone,
+{
+    let (_, elements) = value.try_extract_tensor::<T>().map_err(|e| e.message().to_owned())?;
+    Ok(T::wrap(elements.to_vec()))
+}
+
+/// A tensor of ONNX Runtime's own, filled by bytes: `ort` knows `half`'s types only with its
+/// feature `half`.
+fn raw_in<T: Half>(ty: TensorElementType, shape: &[usize], values: &[T]) -> ort::Result<DynTensor> {
+    let mut tensor = DynTensor::new(&Allocator::default(), ty, shape)?;
+    let bytes = size_of_val(values);
+    if tensor.size() != Some(bytes) {
+        return Err(ort::Error::new("the values do not fill the tensor"));
+    }
+    if bytes > 0 {
+        let target = tensor.data_ptr_mut().cast::<T>();
+        // SAFETY: the default allocator's memory is the host's and aligned for every element type,
+        // its size was just compared, and nobody else has the new tensor.
+        #[expect(unsafe_code, reason = "ort offers 16-bit floats only by pointer")]
+        unsafe {
+            target.copy_from_nonoverlapping(values.as_ptr(), values.len());
+        }
+    }
+    Ok(tensor)
+}
+
+/// The elements of a 16-bit tensor, whose element type `ty` the caller has matched with `T`.
+fn raw_out<T: Half>(value: &DynValue, ty: TensorElementType) -> Result<Data, String> {
+    let in_words = |error: ort::Error| error.message().to_owned();
+    let tensor = value.view().downcast::<DynTensorValueType>().map_err(in_words)?;
+    let count = tensor.shape().num_elements();
+    if *tensor.data_type() != ty || !tensor.memory_info().is_cpu_accessible() {
+        return Err("is not in the memory of the host".to_owned());
+    }
+    if count == 0 {
+        return Ok(T::wrap(Vec::new()));
+    }
+    // SAFETY: ONNX Runtime allocated `count` elements of two bytes there, aligned, in host memory,
+    // and every pattern of bits is a 16-bit float. `tensor` outlives the slice.
+    #[expect(unsafe_code, reason = "ort offers 16-bit floats only by pointer")]
+    let elements = unsafe { slice::from_raw_parts(tensor.data_ptr().cast::<T>(), count) };
+    Ok(T::wrap(elements.to_vec()))
+}
+
+/// Elements of two bytes for which any bits are valid.
+trait Half: Element + Copy {}
+impl Half for f16 {}
+impl Half for bf16 {}

@@ -1,0 +1,84 @@
+//! Input shapes at the three ends of a profile.
+
+use onr_graphs::{Dim, Profile, profile::End};
+
+use crate::builder::{BuildJob, EngineError};
+
+/// One input with at least one symbol, at the ends of its ranges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct InputShapes {
+    /// Name of the input.
+    pub(super) name: String,
+    /// Its smallest shape.
+    pub(super) min: Vec<usize>,
+    /// The shape that kernels are chosen for.
+    pub(super) opt: Vec<usize>,
+    /// Its largest shape.
+    pub(super) max: Vec<usize>,
+}
+
+/// The dynamic inputs of `job`, in its order. Inputs of fixed shape are left out: TensorRT takes
+/// theirs from the file, and `trtexec` refuses shapes for a graph that has no dynamic input.
+pub(super) fn dynamic_inputs(job: &BuildJob<'_>) -> Result<Vec<InputShapes>, EngineError> {
+    job.inputs
+        .iter()
+        .filter(|(_, shape)| shape.iter().any(|d| d.fixed().is_none()))
+        .map(|(name, shape)| {
+            let at = |end| {
+                job.profile.resolve(shape, end).ok_or_else(|| EngineError::Profile {
+                    graph: job.graph.to_owned(),
+                    input: name.clone(),
+                    symbol: unbound(shape, job.profile),
+                })
+            };
+            Ok(InputShapes {
+                name: name.clone(),
+                min: at(End::Min)?,
+                opt: at(End::Opt)?,
+                max: at(End::Max)?,
+            })
+        })
+        .collect()
+}
+
+/// The first symbol of `shape` without a range.
+fn unbound(shape: &[Dim], profile: &Profile) -> String {
+    shape
+        .iter()
+        .find_map(|d| match d {
+            Dim::Affine { symbol, .. } if profile.get(symbol).is_none() => Some(symbol.to_string()),
+            _ => None,
+        })
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn affine_sizes_resolve_and_fixed_inputs_are_left_out() {
+        let inputs = [
+            ("past".to_owned(), vec![Dim::named("batch").times(2), Dim::named("kv").plus(3)]),
+            ("scale".to_owned(), vec![Dim::Fixed(1)]),
+        ];
+        let job = BuildJob {
+            graph: "g",
+            onnx: Path::new("g.onnx"),
+            plan: Path::new("g.plan"),
+            inputs: &inputs,
+            profile: &Profile::for_model(16).with("batch=1:2:4").unwrap(),
+            targets: &[],
+            workspace: None,
+        };
+        let past = InputShapes {
+            name: "past".to_owned(),
+            min: vec![2, 4],
+            opt: vec![4, 11],
+            max: vec![8, 19],
+        };
+        assert_eq!(dynamic_inputs(&job).unwrap(), [past]);
+    }
+}

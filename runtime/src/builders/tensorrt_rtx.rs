@@ -1,0 +1,200 @@
+//! TensorRT for RTX, in process, through the crate `trtx`. Needs neither a GPU nor a driver.
+//!
+//! TensorRT works on a thread of its own; what it says travels over a channel, so that progress and
+//! log records come out on the caller's thread, in order, and a panic inside the binding ends as an
+//! error. One build at a time: the library has one logger for the whole process.
+
+mod compile;
+mod library;
+mod logger;
+mod monitor;
+mod network;
+mod supervise;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use onr_exporter::progress::Progress;
+
+use self::{
+    compile::{Failure, Work, compile},
+    supervise::{Supervised, supervise},
+};
+use super::{
+    diagnosis::{diagnose, last_words},
+    log::LogBook,
+    shapes::dynamic_inputs,
+};
+use crate::{
+    backend::Availability,
+    builder::{
+        BuildJob, BuiltEngine, EngineBuilder, EngineError, NetworkSummary, PlanKind, Target,
+        list_targets,
+    },
+};
+
+const NAME: &str = "tensorrt-rtx";
+
+/// The builder behind `--builder tensorrt-rtx`.
+#[derive(Debug, Clone)]
+pub struct TensorRtRtx {
+    library: PathBuf,
+    parser: PathBuf,
+}
+
+impl TensorRtRtx {
+    /// The GPUs that TensorRT for RTX compiles for. Hopper (`sm90`) is not among them.
+    pub const TARGETS: [Target; 6] =
+        [Target(75), Target(80), Target(86), Target(89), Target(120), Target(121)];
+
+    /// What a plan is compiled for when nobody says: workstation GPUs of three generations.
+    pub const DEFAULT_TARGETS: [Target; 3] = [Target(86), Target(89), Target(120)];
+
+    /// The builder with `libtensorrt_rtx.so.1` and `libtensorrt_onnxparser_rtx.so.1`. Nothing is
+    /// loaded yet; what is loaded first stays for the life of the process.
+    #[must_use]
+    pub fn new(library: PathBuf, parser: PathBuf) -> Self {
+        Self { library, parser }
+    }
+
+    fn load(&self) -> Result<library::Version, EngineError> {
+        library::load(&self.library, &self.parser).map_err(|m| EngineError::Missing {
+            builder: NAME,
+            what: m.what,
+            hint: m.hint,
+        })
+    }
+}
+
+impl EngineBuilder for TensorRtRtx {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn kind(&self) -> PlanKind {
+        PlanKind::TensorrtRtx
+    }
+
+    /// Loads the libraries to ask for their version.
+    fn availability(&self) -> Availability {
+        match library::load(&self.library, &self.parser) {
+            Ok(version) => Availability::Ready {
+                version: format!("TensorRT for RTX {version}"),
+                library: Some(self.library.clone()),
+            },
+            Err(m) => Availability::Missing { what: m.what, hint: m.hint },
+        }
+    }
+
+    fn check_targets(&self, targets: &[Target]) -> Result<(), EngineError> {
+        match targets.iter().find(|t| !Self::TARGETS.contains(t)) {
+            None => Ok(()),
+            Some(target) => Err(EngineError::Target {
+                builder: NAME,
+                target: target.to_string(),
+                reason: format!("TensorRT for RTX knows {} only", list_targets(&Self::TARGETS)),
+                hint: "use --builder trtexec=PATH with the data-centre TensorRT of that machine"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    fn build(
+        &self,
+        job: &BuildJob<'_>,
+        progress: &dyn Progress,
+    ) -> Result<BuiltEngine, EngineError> {
+        self.check_targets(job.targets)?;
+        fs::metadata(job.onnx)
+            .map_err(|cause| EngineError::File { file: job.onnx.to_owned(), cause })?;
+        let shapes = dynamic_inputs(job)?;
+        let version = self.load()?;
+        let targets = targets(job.targets);
+        let began = Instant::now();
+        let work = Work { job, shapes: &shapes, targets: &targets };
+        let (network, log) = settle(job, supervise(progress, |link| compile(&work, link)))?;
+        Ok(BuiltEngine {
+            kind: self.kind(),
+            builder: NAME.to_owned(),
+            version: version.to_string(),
+            library: file_name(&self.library),
+            targets: targets.iter().map(Target::to_string).collect(),
+            network,
+            warnings: log.warnings,
+            seconds: began.elapsed().as_secs_f64(),
+        })
+    }
+}
+
+/// The targets asked for, without repeats, or the default ones.
+fn targets(asked: &[Target]) -> Vec<Target> {
+    let asked = if asked.is_empty() { &TensorRtRtx::DEFAULT_TARGETS } else { asked };
+    let mut targets = Vec::with_capacity(asked.len());
+    for target in asked {
+        if !targets.contains(target) {
+            targets.push(*target);
+        }
+    }
+    targets
+}
+
+/// Turns what the worker brought home into the caller's result.
+fn settle(
+    job: &BuildJob<'_>,
+    done: Supervised<Result<NetworkSummary, Failure>>,
+) -> Result<(NetworkSummary, LogBook), EngineError> {
+    let error = match done.result {
+        _ if done.cancelled => EngineError::Interrupted { graph: job.graph.to_owned() },
+        Some(Ok(network)) => return Ok((network, done.log)),
+        Some(Err(failure)) => explain(job, failure, &done.log),
+        None => failed(job, "the binding panicked".to_owned()),
+    };
+    remove_plan(job.plan);
+    Err(error)
+}
+
+/// The best account of a failure that TensorRT's log allows.
+fn explain(job: &BuildJob<'_>, failure: Failure, log: &LogBook) -> EngineError {
+    match failure {
+        Failure::Parse => {
+            let d = diagnose(&log.errors);
+            EngineError::Parse {
+                onnx: job.onnx.to_owned(),
+                node: d.node,
+                op: d.op,
+                reason: d.reason,
+            }
+        }
+        Failure::Empty => EngineError::Parse {
+            onnx: job.onnx.to_owned(),
+            node: String::new(),
+            op: String::new(),
+            reason: "it holds no graph".to_owned(),
+        },
+        Failure::Build(error) => failed(job, last_words(&log.errors).unwrap_or(error)),
+        Failure::Refused(reason) => failed(job, reason),
+        Failure::File { file, cause } => EngineError::File { file, cause },
+    }
+}
+
+fn failed(job: &BuildJob<'_>, reason: String) -> EngineError {
+    EngineError::Build { builder: NAME, graph: job.graph.to_owned(), reason }
+}
+
+/// A failed or cancelled build leaves nothing behind.
+fn remove_plan(plan: &Path) {
+    if let Err(error) = fs::remove_file(plan)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(plan = %plan.display(), %error, "cannot remove an unfinished plan");
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}

@@ -1,0 +1,408 @@
+//! Against the real library, without a GPU. `make test` installs it; without it these tests fail.
+
+mod graphs;
+mod onnx;
+mod recorder;
+
+use std::{
+    fs,
+    ops::ControlFlow,
+    path::PathBuf,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use onr_exporter::progress::{Progress, Silent};
+use onr_graphs::{Dim, Profile};
+use tempfile::TempDir;
+
+use self::{
+    onnx::{Axis, F16, F32, Graph, raw},
+    recorder::Recorder,
+};
+use super::*;
+use crate::libraries::Search;
+
+fn rtx() -> TensorRtRtx {
+    let found = Search::from_env().tensorrt().unwrap_or_else(|e| panic!("{e}; {}", e.hint()));
+    TensorRtRtx::new(found.runtime.path, found.parser.path)
+}
+
+/// A folder with `tiny.onnx` in it, and what a job needs to know of that file.
+struct Case {
+    folder: TempDir,
+    inputs: Vec<(String, Vec<Dim>)>,
+    targets: Vec<Target>,
+    plan: &'static str,
+}
+
+impl Case {
+    fn new(model: impl AsRef<[u8]>) -> Self {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("tiny.onnx"), model).unwrap();
+        let x = vec![Dim::named("batch"), Dim::named("seq"), Dim::Fixed(4)];
+        Self {
+            folder,
+            inputs: vec![("x".to_owned(), x)],
+            targets: vec![Target(86)],
+            plan: "tiny.plan",
+        }
+    }
+
+    fn plan(&self) -> PathBuf {
+        self.folder.path().join(self.plan)
+    }
+
+    fn build_with(&self, progress: &dyn Progress) -> Result<BuiltEngine, EngineError> {
+        let job = BuildJob {
+            graph: "tiny",
+            onnx: &self.folder.path().join("tiny.onnx"),
+            plan: &self.plan(),
+            inputs: &self.inputs,
+            profile: &Profile::for_model(16),
+            targets: &self.targets,
+            workspace: Some(64 << 20),
+        };
+        rtx().build(&job, progress)
+    }
+
+    fn build(&self) -> Result<BuiltEngine, EngineError> {
+        self.build_with(&Silent)
+    }
+
+    /// The message of the failure, and that it left no plan.
+    fn refused(&self) -> String {
+        let error = self.build().unwrap_err().to_string();
+        assert!(!self.plan().exists(), "{error}");
+        error.replace(&format!("{}/", self.folder.path().display()), "")
+    }
+}
+
+fn rows(width: u64) -> [Axis; 3] {
+    [Axis::Name("batch"), Axis::Name("seq"), Axis::Size(width)]
+}
+
+const W: [f32; 12] = [0.5, -1., 2., 1., 0.25, -3., 0., 1., 1., -1., 2., 0.125];
+
+/// `y = Relu(x @ w)`.
+fn dense(dtype: u64) -> Vec<u8> {
+    Graph::default()
+        .input("x", dtype, &rows(4))
+        .output("y", dtype, &rows(3))
+        .weight("w", dtype, &[4, 3], &W)
+        .node("dense/MatMul", "MatMul", &["x", "w"], "h")
+        .node("dense/Relu", "Relu", &["h"], "y")
+        .model()
+}
+
+/// One node between `x` and `y`.
+fn single(name: &str, op: &str) -> Vec<u8> {
+    Graph::default()
+        .input("x", F32, &rows(4))
+        .output("y", F32, &rows(4))
+        .node(name, op, &["x"], "y")
+        .model()
+}
+
+/// Remembers the stages, counts the steps and asks to stop once it has seen some of them.
+struct Witness {
+    stages: Mutex<Vec<(String, u64)>>,
+    steps: AtomicU64,
+    patience: u64,
+}
+
+impl Witness {
+    fn new(patience: u64) -> Self {
+        Self { stages: Mutex::default(), steps: AtomicU64::new(0), patience }
+    }
+}
+
+impl Progress for Witness {
+    fn stage(&self, name: &str, total: u64) {
+        self.stages.lock().unwrap().push((name.to_owned(), total));
+    }
+
+    fn advance(&self, n: u64) -> ControlFlow<()> {
+        let steps = self.steps.fetch_add(n, Ordering::Relaxed) + n;
+        if steps < self.patience { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+}
+
+#[test]
+fn one_plan_for_three_gpus() {
+    let mut case = Case::new(dense(F32));
+    case.targets = vec![Target(86), Target(89), Target(120), Target(86)];
+    let built = case.build().unwrap();
+    assert!(fs::read(case.plan()).unwrap().starts_with(b"vtrt"));
+    assert_eq!(built.kind, PlanKind::TensorrtRtx);
+    assert_eq!(built.targets, ["sm86", "sm89", "sm120"], "the repeat is dropped");
+    assert!(built.version.starts_with("1."), "{}", built.version);
+    assert_eq!(built.library, "libtensorrt_rtx.so.1");
+    let io = |name: &str, dtype: &str, width: i64| crate::builder::IoTensor {
+        name: name.to_owned(),
+        dtype: dtype.to_owned(),
+        shape: vec![-1, -1, width],
+    };
+    assert_eq!(built.network.inputs, [io("x", "f32", 4)]);
+    assert_eq!(built.network.outputs, [io("y", "f32", 3)]);
+    assert_eq!(built.network.layers["MatrixMultiply"], 1);
+    assert_eq!(built.network.layers["Activation"], 1);
+    assert!(built.network.f32_layers.iter().any(|l| l == "dense/MatMul"));
+    assert_eq!(built.warnings, [""; 0]);
+    assert!(built.seconds > 0.);
+}
+
+#[test]
+fn the_default_is_three_generations() {
+    let mut case = Case::new(dense(F32));
+    case.targets = vec![];
+    assert_eq!(case.build().unwrap().targets, ["sm86", "sm89", "sm120"]);
+}
+
+#[test]
+fn every_target_compiles_alone() {
+    for target in TensorRtRtx::TARGETS {
+        let mut case = Case::new(dense(F16));
+        case.targets = vec![target];
+        assert_eq!(case.build().unwrap().targets, [target.to_string()]);
+    }
+}
+
+#[test]
+fn half_precision_stays_what_the_file_says() {
+    let built = Case::new(dense(F16)).build().unwrap();
+    assert_eq!(built.network.inputs[0].dtype, "f16");
+    assert_eq!(built.network.outputs[0].dtype, "f16");
+    assert_eq!(built.network.f32_layers, [""; 0]);
+
+    let model = Graph::default()
+        .input("x", F16, &rows(4))
+        .output("y", F32, &rows(4))
+        .node("body/Relu", "Relu", &["x"], "h")
+        .cast("head/Cast", "h", "y", F32);
+    let built = Case::new(model.model()).build().unwrap();
+    assert_eq!(built.network.f32_layers, ["head/Cast"]);
+}
+
+#[test]
+fn a_graph_of_fixed_shapes_needs_no_profile() {
+    let shape = [Axis::Size(2), Axis::Size(4)];
+    let model = Graph::default().input("x", F32, &shape).output("y", F32, &shape);
+    let mut case = Case::new(model.node("a/Relu", "Relu", &["x"], "y").model());
+    case.inputs[0].1 = vec![Dim::Fixed(2), Dim::Fixed(4)];
+    assert_eq!(case.build().unwrap().network.inputs[0].shape, [2, 4]);
+}
+
+/// `w` lies in `weights.data`.
+fn with_weights_outside() -> Case {
+    let model = Graph::default()
+        .input("x", F32, &rows(4))
+        .output("y", F32, &rows(3))
+        .external("w", &[4, 3], "weights.data", 48)
+        .node("dense/MatMul", "MatMul", &["x", "w"], "y");
+    Case::new(model.model())
+}
+
+#[test]
+fn weights_are_found_beside_the_file() {
+    let case = with_weights_outside();
+    fs::write(case.folder.path().join("weights.data"), raw(F32, &[1234.5; 12])).unwrap();
+    case.build().unwrap();
+    let (plan, some) = (fs::read(case.plan()).unwrap(), raw(F32, &[1234.5; 2]));
+    assert!(plan.windows(some.len()).any(|bytes| bytes == some), "the plan holds the weights");
+}
+
+#[test]
+fn missing_weights_are_named() {
+    assert_eq!(
+        with_weights_outside().refused(),
+        "TensorRT cannot parse tiny.onnx: Failed to open file: weights.data; Failed to import \
+         initializer: In node -1 with name: and operator: (importInitializers): UNSUPPORTED_NODE: \
+         Assertion failed: ctx->getWeightsContext().convertOnnxWeights(initializer, &weights): \
+         Failed to import initializer: w"
+    );
+}
+
+#[test]
+fn an_unknown_operator_is_named() {
+    let case = Case::new(single("odd/Frobnicate", "Frobnicate"));
+    let Err(EngineError::Parse { node, op, reason, .. }) = case.build() else { panic!() };
+    assert_eq!((node.as_str(), op.as_str()), ("odd/Frobnicate", "Frobnicate"));
+    assert!(reason.contains("Plugin not found"), "{reason}");
+    assert!(case.refused().starts_with(
+        "TensorRT cannot parse tiny.onnx: node `odd/Frobnicate` (Frobnicate): creator && "
+    ));
+}
+
+#[test]
+fn types_that_do_not_meet_are_named_without_a_word_on_drivers() {
+    let model = Graph::default()
+        .input("x", F32, &rows(4))
+        .output("y", F32, &rows(3))
+        .weight("w", F16, &[4, 3], &W)
+        .node("dense/MatMul", "MatMul", &["x", "w"], "y");
+    let message = Case::new(model.model()).refused();
+    assert!(message.contains("node `dense/MatMul` (MatMul): "), "{message}");
+    assert!(message.contains("`A` is of type Float and `B` is of type Half"), "{message}");
+    assert!(!message.contains("cudaError"), "{message}");
+}
+
+#[test]
+fn what_is_no_onnx_file_is_refused() {
+    // Protobuf takes the empty file, and this text, for messages without a known field.
+    for text in ["", "this is text"] {
+        assert_eq!(Case::new(text).refused(), "TensorRT cannot parse tiny.onnx: it holds no graph");
+    }
+    let told = Case::new("plain text").refused();
+    assert!(told.ends_with("Failed to parse the ONNX model."), "{told}");
+}
+
+#[test]
+fn hopper_is_sent_to_trtexec() {
+    let mut case = Case::new(dense(F32));
+    case.targets = vec![Target(86), Target(90)];
+    let error = case.build().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "builder tensorrt-rtx cannot compile for sm90: TensorRT for RTX knows sm75, sm80, sm86, sm89, \
+         sm120, sm121 only"
+    );
+    assert!(error.hint().unwrap().contains("--builder trtexec=PATH"));
+}
+
+#[test]
+fn a_symbol_without_a_range_is_named() {
+    let mut case = Case::new(dense(F32));
+    case.inputs[0].1[1] = Dim::named("heads");
+    assert_eq!(case.refused(), "input `x` of graph tiny has no range for `heads`");
+}
+
+#[test]
+fn inputs_that_the_file_does_not_have_are_refused() {
+    let mut case = Case::new(dense(F32));
+    case.inputs.push(("z".to_owned(), vec![Dim::named("batch")]));
+    assert_eq!(
+        case.refused(),
+        "tensorrt-rtx cannot build graph tiny: the ONNX file has no input `z`"
+    );
+}
+
+#[test]
+fn progress_reaches_its_end() {
+    let witness = Witness::new(u64::MAX);
+    Case::new(dense(F32)).build_with(&witness).unwrap();
+    let stages = witness.stages.into_inner().unwrap();
+    assert_eq!(stages[0], ("parse".to_owned(), 1));
+    assert!(stages.len() > 1, "{stages:?}");
+    let total: u64 = stages.iter().map(|(_, n)| n).sum();
+    assert_eq!(witness.steps.into_inner(), total);
+}
+
+#[test]
+fn a_break_cancels_and_leaves_nothing() {
+    for patience in [0, 1, 2] {
+        let case = Case::new(dense(F32));
+        let error = case.build_with(&Witness::new(patience)).unwrap_err();
+        assert_eq!(error.to_string(), "interrupted while building graph tiny");
+        assert!(!case.plan().exists());
+    }
+    Case::new(dense(F32)).build().unwrap();
+}
+
+#[test]
+fn tensorrt_itself_stops_at_a_break() {
+    /// Deep enough that TensorRT is still at work when its first step has been heard of.
+    const DEPTH: usize = 300;
+    let mut graph = Graph::default()
+        .input("h0", F32, &rows(4))
+        .output(&format!("h{DEPTH}"), F32, &rows(4))
+        .weight("w", F32, &[4, 4], &[0.5; 16]);
+    for n in 0..DEPTH {
+        let (from, to) = (format!("h{n}"), format!("h{}", n + 1));
+        graph = graph.node(&format!("n{n}/MatMul"), "MatMul", &[&from, "w"], &to);
+    }
+    let mut case = Case::new(graph.model());
+    case.inputs[0].0 = "h0".to_owned();
+    let (result, log) = Recorder::during(|| case.build_with(&Witness::new(2)));
+    assert!(matches!(result, Err(EngineError::Interrupted { .. })));
+    let told = log.iter().find(|(_, message)| message.contains("BuildCanceled"));
+    assert_eq!(told.map(|(level, _)| *level), Some(tracing::Level::INFO), "no error to the caller");
+}
+
+#[test]
+fn the_log_reaches_the_subscriber_of_the_calling_thread() {
+    let case = Case::new(single("odd/Frobnicate", "Frobnicate"));
+    let (_, log) = Recorder::during(|| case.build());
+    let has = |level, text: &str| log.iter().any(|(l, m)| *l == level && m.contains(text));
+    assert!(has(tracing::Level::ERROR, "While parsing node number 0 [Frobnicate"), "{log:#?}");
+    assert!(has(tracing::Level::INFO, "Opset version:    17"));
+    assert!(has(tracing::Level::TRACE, "Static check for parsing node: odd/Frobnicate"));
+}
+
+#[test]
+fn warnings_come_once_and_in_order() {
+    let model = Graph::default()
+        .input("x", F32, &rows(4))
+        .input("idle", F32, &rows(4))
+        .output("y", F32, &rows(4))
+        .node("a/Relu", "Relu", &["x"], "y");
+    let mut case = Case::new(model.model());
+    case.inputs.push(("idle".to_owned(), case.inputs[0].1.clone()));
+    let warnings = case.build().unwrap().warnings;
+    assert!(warnings.iter().any(|w| w.contains("Unused Input: idle")), "{warnings:?}");
+}
+
+#[test]
+fn builds_from_many_threads_take_turns() {
+    let fine: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|n| {
+                scope.spawn(move || {
+                    let good = Case::new(dense(if n % 2 == 0 { F32 } else { F16 }));
+                    let bad = Case::new(single(&format!("node{n}"), "Frobnicate"));
+                    (0..3).all(|_| {
+                        good.build().is_ok_and(|b| b.warnings.is_empty())
+                            && bad.refused().contains(&format!("node `node{n}`"))
+                    })
+                })
+            })
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert_eq!(fine, [true; 4]);
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named() {
+    let mut case = Case::new(dense(F32));
+    case.plan = "no/such/folder/tiny.plan";
+    assert_eq!(case.refused(), "cannot use no/such/folder/tiny.plan");
+    fs::remove_file(case.folder.path().join("tiny.onnx")).unwrap();
+    assert_eq!(case.refused(), "cannot use tiny.onnx");
+}
+
+#[test]
+fn a_missing_library_is_no_surprise() {
+    let nowhere = TensorRtRtx::new("/nowhere/librtx.so.1".into(), "/nowhere/libparser.so.1".into());
+    let Availability::Missing { what, hint } = nowhere.availability() else { panic!() };
+    assert!(what.contains("/nowhere/librtx.so.1") || what.contains("is loaded"), "{what}");
+    assert!(!hint.is_empty());
+
+    let ready = Availability::Ready {
+        version: format!("TensorRT for RTX {}", Case::new(dense(F32)).build().unwrap().version),
+        library: Some(rtx().library),
+    };
+    assert_eq!(rtx().availability(), ready);
+}
+
+#[test]
+fn a_second_library_in_one_process_is_refused() {
+    let first = rtx();
+    assert!(matches!(first.availability(), Availability::Ready { .. }));
+    let second = TensorRtRtx::new("/nowhere/librtx.so.1".into(), first.parser.clone());
+    let Availability::Missing { what, .. } = second.availability() else { panic!() };
+    assert_eq!(what, format!("{} is loaded in this process already", first.library.display()));
+}

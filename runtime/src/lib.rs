@@ -1,0 +1,13 @@
+//! Runs OneRanker graphs, compiles them, and proves that they agree.
+//!
+//! In: a directory that `onr-exporter` wrote, and requests. Out: outputs of backends, plans of
+//! TensorRT, parity figures. Never done here: printing, exit codes, reading the command line.
+
+pub mod backend;
+pub mod backends;
+pub mod builder;
+pub mod builders;
+pub mod libraries;
+pub mod manifest;
+pub mod parity;
+pub mod tensor;

@@ -1,0 +1,302 @@
+//! `onr.json`: what a directory holds, who made it, from what, and how well it agrees with the
+//! reference.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use onr_exporter::{
+    CheckpointRecord, ExportError, ExportedGraph, WEIGHTS_FILE,
+    artifact::{self, FileRecord},
+    parse_model, write_model,
+};
+use onr_graphs::{Filter, GraphOptions, ItemInput, ModelConfig, Precision, Profile};
+use serde::{Deserialize, Serialize};
+
+use crate::{builder::BuiltEngine, parity::ParityReport};
+
+/// Name of the manifest in its directory.
+pub const MANIFEST_FILE: &str = "onr.json";
+
+/// The format this version writes, and the only one it reads.
+pub const FORMAT: u32 = 1;
+
+/// The whole manifest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Version of `onr` that wrote it.
+    pub onr: String,
+    /// The keys of `model.toml`; absent when a file was compiled as it is.
+    pub model: Option<toml::Table>,
+    /// What the export chose; absent when a file was compiled as it is.
+    pub export: Option<ExportChoices>,
+    /// Ranges of the symbols, by name: `min:opt:max`.
+    pub profile: BTreeMap<String, String>,
+    /// Where the weights came from.
+    pub checkpoint: Option<CheckpointRecord>,
+    /// The graphs, with the types and shapes of their tensors.
+    pub graphs: Vec<ExportedGraph>,
+    /// The plans by graph, when there are any.
+    pub engines: BTreeMap<String, BuiltEngine>,
+    /// How the graphs compare with the reference, when that was measured.
+    pub parity: Option<ParityReport>,
+    /// Size and SHA-256 of every other file of the directory.
+    pub files: BTreeMap<String, FileRecord>,
+    /// SHA-256 of this manifest with this field empty.
+    pub sha256: String,
+}
+
+/// The choices of an export that are not part of the model, in the words of the command line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportChoices {
+    /// `fp32`, `fp16` or `bf16`.
+    pub precision: String,
+    /// `fp32` where inputs and outputs keep F32, else as `precision`.
+    pub io_precision: String,
+    /// `ids` or `embeddings`.
+    pub item_input: String,
+    /// `none`, `global` or `user`.
+    pub filter: String,
+    /// Candidates that `oneranker` retrieves per task.
+    pub top_k: usize,
+}
+
+impl From<&GraphOptions> for ExportChoices {
+    fn from(o: &GraphOptions) -> Self {
+        let io = if o.io_f32 { Precision::F32 } else { o.precision };
+        Self {
+            precision: o.precision.name().into(),
+            io_precision: io.name().into(),
+            item_input: item_input_name(o.item_input).into(),
+            filter: filter_name(o.filter).into(),
+            top_k: o.top_k,
+        }
+    }
+}
+
+impl ExportChoices {
+    /// The same choices for the graph builder; `None` for words that no version wrote.
+    #[must_use]
+    pub fn options(&self) -> Option<GraphOptions> {
+        let precisions = [Precision::F32, Precision::F16, Precision::BF16];
+        let precision = precisions.into_iter().find(|p| p.name() == self.precision)?;
+        let inputs = [ItemInput::Ids, ItemInput::Embeddings];
+        let filters = [Filter::None, Filter::Global, Filter::User];
+        Some(GraphOptions {
+            precision,
+            io_f32: self.io_precision == Precision::F32.name(),
+            item_input: inputs.into_iter().find(|i| item_input_name(*i) == self.item_input)?,
+            filter: filters.into_iter().find(|f| filter_name(*f) == self.filter)?,
+            top_k: self.top_k,
+        })
+    }
+}
+
+const fn item_input_name(input: ItemInput) -> &'static str {
+    match input {
+        ItemInput::Ids => "ids",
+        ItemInput::Embeddings => "embeddings",
+    }
+}
+
+const fn filter_name(filter: Filter) -> &'static str {
+    match filter {
+        Filter::None => "none",
+        Filter::Global => "global",
+        Filter::User => "user",
+    }
+}
+
+/// Why a manifest could not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// It is not there or cannot be read.
+    #[error("cannot read {file}", file = file.display())]
+    Read {
+        /// The manifest.
+        file: PathBuf,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+    /// It is not a manifest of this version.
+    #[error("{file} is not a manifest of format {FORMAT}: {reason}", file = file.display())]
+    Format {
+        /// The manifest.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Files that are not what the manifest says.
+    #[error("{dir} does not match its manifest: {}", list(problems), dir = dir.display())]
+    Mismatch {
+        /// The directory.
+        dir: PathBuf,
+        /// Each names its file.
+        problems: Vec<String>,
+    },
+    /// A file could not be hashed or written.
+    #[error(transparent)]
+    File(#[from] ExportError),
+}
+
+impl ManifestError {
+    /// What the reader could do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Read { .. } => "a directory of `onr export` or `onr build-engine` has one",
+            Self::Format { .. } => "was it written by another version of onr?",
+            Self::Mismatch { .. } => "export again, or copy the directory again",
+            Self::File(e) => return e.hint(),
+        };
+        Some(text.to_owned())
+    }
+}
+
+fn list(problems: &[String]) -> String {
+    match problems {
+        [one] => one.clone(),
+        many => many.iter().map(|p| format!("\n  {p}")).collect(),
+    }
+}
+
+impl Manifest {
+    /// A manifest without graphs, engines and files yet.
+    #[must_use]
+    pub fn new(cfg: &ModelConfig, options: &GraphOptions, profile: &Profile) -> Self {
+        Self {
+            model: Some(model_table(cfg)),
+            export: Some(options.into()),
+            ..Self::of_file(profile)
+        }
+    }
+
+    /// A manifest of a plan that was compiled from a file as it is: no model, no checkpoint.
+    #[must_use]
+    pub fn of_file(profile: &Profile) -> Self {
+        Self {
+            format: FORMAT,
+            onr: env!("CARGO_PKG_VERSION").into(),
+            model: None,
+            export: None,
+            profile: profile.ranges().iter().map(|(n, r)| (n.clone(), r.to_string())).collect(),
+            checkpoint: None,
+            graphs: Vec::new(),
+            engines: BTreeMap::new(),
+            parity: None,
+            files: BTreeMap::new(),
+            sha256: String::new(),
+        }
+    }
+
+    /// The model configuration.
+    ///
+    /// # Errors
+    /// The problems of a configuration that this version would not write.
+    pub fn config(&self) -> Result<ModelConfig, Vec<String>> {
+        let Some(model) = &self.model else {
+            return Err(vec!["it has no model: the plan was compiled from a file as it is".into()]);
+        };
+        let text = toml::to_string(&toml::Table::from_iter([(
+            "model".to_owned(),
+            toml::Value::Table(model.clone()),
+        )]))
+        .map_err(|e| vec![e.to_string()])?;
+        parse_model(&text)
+    }
+
+    /// Records the exported files of `graphs`.
+    pub fn add_export(&mut self, weights: FileRecord, graphs: Vec<ExportedGraph>) {
+        self.files.insert(WEIGHTS_FILE.into(), weights);
+        for graph in &graphs {
+            self.files.insert(format!("{}.onnx", graph.name), graph.file.clone());
+        }
+        self.graphs = graphs;
+    }
+
+    /// Writes the manifest into `dir`, its own hash included.
+    ///
+    /// # Errors
+    /// [`ManifestError::File`].
+    pub fn write(&mut self, dir: &Path) -> Result<FileRecord, ManifestError> {
+        self.sha256 = self.own_hash();
+        Ok(artifact::write(&dir.join(MANIFEST_FILE), self.text().as_bytes())?)
+    }
+
+    /// Reads the manifest of a directory. Its own hash is checked by [`verify`](Self::verify).
+    ///
+    /// # Errors
+    /// [`ManifestError::Read`], [`ManifestError::Format`].
+    pub fn read(dir: &Path) -> Result<Self, ManifestError> {
+        let file = dir.join(MANIFEST_FILE);
+        let text = fs::read_to_string(&file)
+            .map_err(|cause| ManifestError::Read { file: file.clone(), cause })?;
+        let format = |reason| ManifestError::Format { file: file.clone(), reason };
+        let manifest: Self = serde_json::from_str(&text).map_err(|e| format(e.to_string()))?;
+        if manifest.format != FORMAT {
+            return Err(format(format!("it has format {}", manifest.format)));
+        }
+        Ok(manifest)
+    }
+
+    /// Checks that every file of the manifest is in `dir` with its size and SHA-256, and the
+    /// manifest itself. Returns how many files were checked.
+    ///
+    /// # Errors
+    /// [`ManifestError::Mismatch`] with every file that differs.
+    pub fn verify(&self, dir: &Path) -> Result<usize, ManifestError> {
+        let mut problems = Vec::new();
+        if self.own_hash() != self.sha256 {
+            problems.push(format!("{MANIFEST_FILE} was changed after it was written"));
+        }
+        for (name, want) in &self.files {
+            let path = artifact_path(dir, name)?;
+            match artifact::hash_file(&path) {
+                Ok(got) if got == *want => {}
+                Ok(got) if got.size != want.size => {
+                    problems.push(format!("{name} has {} bytes, not {}", got.size, want.size));
+                }
+                Ok(_) => problems.push(format!("{name} has another SHA-256")),
+                Err(ExportError::Read { cause, .. }) => problems.push(format!("{name}: {cause}")),
+                Err(other) => return Err(other.into()),
+            }
+        }
+        if problems.is_empty() {
+            Ok(self.files.len() + 1)
+        } else {
+            Err(ManifestError::Mismatch { dir: dir.to_owned(), problems })
+        }
+    }
+
+    fn own_hash(&self) -> String {
+        let blank = Self { sha256: String::new(), ..self.clone() };
+        artifact::sha256(blank.text().as_bytes())
+    }
+
+    fn text(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+}
+
+/// A file of the directory; its name must not leave it.
+fn artifact_path(dir: &Path, name: &str) -> Result<PathBuf, ManifestError> {
+    Ok(onr_exporter::checkpoint::confined(&dir.join(MANIFEST_FILE), name)?)
+}
+
+fn model_table(cfg: &ModelConfig) -> toml::Table {
+    let whole: toml::Table = write_model(cfg).parse().unwrap_or_default();
+    match whole.get("model") {
+        Some(toml::Value::Table(model)) => model.clone(),
+        _ => toml::Table::new(),
+    }
+}

@@ -1,0 +1,182 @@
+//! Graphs run one after the other, as a server would: outputs of one are inputs of the next.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use onr_exporter::ExportedGraph;
+use onr_graphs::{DType, GraphKind};
+
+use super::{batch::Batch, ParityError};
+use crate::{
+    backend::{Backend, Placement, Session},
+    tensor::{Data, Feeds, HostTensor},
+};
+
+/// The graphs of one directory on one backend.
+pub(super) struct Chain {
+    stages: BTreeMap<GraphKind, Stage>,
+    /// Time spent inside the backend.
+    pub(super) elapsed: Duration,
+}
+
+struct Stage {
+    graph: ExportedGraph,
+    session: Box<dyn Session>,
+}
+
+/// What stands in key/value slots that hold nothing. A graph that reads them shows.
+const JUNK: f32 = 7.0;
+
+impl Chain {
+    /// Opens those graphs of `dir` that `wanted` names.
+    ///
+    /// # Errors
+    /// [`ParityError::Run`] when the backend refuses a graph.
+    pub(super) fn open(
+        backend: &dyn Backend,
+        dir: &Path,
+        graphs: &[ExportedGraph],
+        wanted: &[GraphKind],
+    ) -> Result<Self, ParityError> {
+        let started = Instant::now();
+        let mut stages = BTreeMap::new();
+        for graph in graphs {
+            let Some(kind) = GraphKind::from_name(&graph.name) else { continue };
+            if wanted.contains(&kind) {
+                let session = backend.open(&dir.join(format!("{}.onnx", graph.name)))?;
+                stages.insert(kind, Stage { graph: graph.clone(), session });
+            }
+        }
+        Ok(Self { stages, elapsed: started.elapsed() })
+    }
+
+    /// Does the directory have this graph?
+    #[must_use]
+    pub(super) fn has(&self, kind: GraphKind) -> bool {
+        self.stages.contains_key(&kind)
+    }
+
+    /// Where the graphs run.
+    #[must_use]
+    pub(super) fn placement(&self) -> Option<Placement> {
+        self.stages.values().next().map(|s| s.session.placement())
+    }
+
+    /// Runs one graph on what stands in `state`, types adapted to the graph's.
+    ///
+    /// # Errors
+    /// [`ParityError::Run`] when the backend fails, [`ParityError::Missing`] when `state` lacks an
+    /// input.
+    pub(super) fn run(&mut self, kind: GraphKind, state: &Feeds) -> Result<Feeds, ParityError> {
+        let Some(stage) = self.stages.get_mut(&kind) else {
+            return Err(ParityError::Missing { graph: kind.name(), input: "graph".into() });
+        };
+        let mut feeds = Feeds::new();
+        for info in &stage.graph.inputs {
+            let missing = || ParityError::Missing { graph: kind.name(), input: info.name.clone() };
+            let value = state.get(&info.name).ok_or_else(missing)?;
+            let dtype = DType::from_name(&info.dtype).ok_or_else(missing)?;
+            let value = if dtype == value.dtype() {
+                value.clone()
+            } else {
+                value.cast_float(dtype).ok_or_else(missing)?
+            };
+            feeds.insert(info.name.clone(), value);
+        }
+        let started = Instant::now();
+        let outputs = stage.session.run(&feeds)?;
+        self.elapsed += started.elapsed();
+        Ok(outputs)
+    }
+}
+
+/// Adds what `encode` or `append` returned to the inputs of the next graphs.
+pub(super) fn keep_history(state: &mut Feeds, present: &Feeds) {
+    for (name, value) in present {
+        if let Some(rest) = name.strip_prefix("present.") {
+            state.insert(format!("past_key_values.{rest}"), value.clone());
+        }
+    }
+}
+
+/// Inputs of `append` that lead from a prefix of each history to all of it: the last few behaviours
+/// are new, and the slots where they belong hold junk.
+#[must_use]
+pub(super) fn append_state(batch: &Batch, encoded: &Feeds, new: usize) -> Feeds {
+    let rows = batch.inputs["seq_lens"].data().len();
+    let fresh = |b: usize| batch.seq_lens.get(b).map_or(0, |n| (*n).min(new - b % 2));
+    let len = |b: usize| batch.seq_lens.get(b).copied().unwrap_or(0);
+    let lens = |f: &dyn Fn(usize) -> usize| {
+        HostTensor::of(&[rows], (0..rows).map(|b| f(b) as i64).collect::<Vec<_>>())
+    };
+    let mut state = Feeds::from([
+        ("new_lens".to_owned(), lens(&fresh)),
+        ("past_lens".to_owned(), lens(&|b| len(b) - fresh(b))),
+        ("timestamps".to_owned(), batch.inputs["timestamps"].clone()),
+    ]);
+    for name in ["item_ids", "action_ids", "item_embeddings"] {
+        if let Some(whole) = batch.inputs.get(name) {
+            state.insert(name.into(), last_rows(whole, new, |b| len(b) - fresh(b)..len(b)));
+        }
+    }
+    keep_history(&mut state, encoded);
+    for (name, value) in &mut state {
+        if name.starts_with("past_key_values.") {
+            *value = with_junk(value, |b| len(b) - fresh(b));
+        }
+    }
+    state
+}
+
+/// `x[b, range(b), ..]` at the front of `[B, len, ..]`, the rest 0.
+fn last_rows(
+    x: &HostTensor,
+    len: usize,
+    range: impl Fn(usize) -> std::ops::Range<usize>,
+) -> HostTensor {
+    let (rows, seq) = (x.shape()[0], x.shape()[1]);
+    let width: usize = x.shape()[2..].iter().product();
+    let mut shape = x.shape().to_vec();
+    shape[1] = len;
+    match x.data() {
+        Data::I64(v) => HostTensor::of(&shape, copy_rows(v, rows, seq, len, width, range)),
+        Data::F32(v) => HostTensor::of(&shape, copy_rows(v, rows, seq, len, width, range)),
+        _ => x.clone(),
+    }
+}
+
+fn copy_rows<T: Copy + Default>(
+    v: &[T],
+    rows: usize,
+    seq: usize,
+    len: usize,
+    width: usize,
+    range: impl Fn(usize) -> std::ops::Range<usize>,
+) -> Vec<T> {
+    let mut out = vec![T::default(); rows * len * width];
+    for b in 0..rows {
+        let from = range(b);
+        let source = &v[(b * seq + from.start) * width..(b * seq + from.end) * width];
+        out[b * len * width..][..source.len()].copy_from_slice(source);
+    }
+    out
+}
+
+/// `[B, H, S, Dh]` with junk in slots from `len(b)` on.
+fn with_junk(kv: &HostTensor, len: impl Fn(usize) -> usize) -> HostTensor {
+    let (Some(mut data), &[rows, heads, slots, width]) = (kv.to_f32(), kv.shape()) else {
+        return kv.clone();
+    };
+    for b in 0..rows {
+        for h in 0..heads {
+            let start = ((b * heads + h) * slots + len(b)) * width;
+            let end = ((b * heads + h) + 1) * slots * width;
+            data[start..end].fill(JUNK);
+        }
+    }
+    let junk = HostTensor::of(kv.shape(), data);
+    junk.cast_float(kv.dtype()).unwrap_or(junk)
+}

@@ -1,0 +1,177 @@
+//! Differences between two sets of outputs, over the elements that belong to requests.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use super::{batch::Batch, ParityError};
+use crate::tensor::{Feeds, HostTensor};
+
+/// Differences of one output, pooled over all requests.
+#[derive(Debug, Clone, Default)]
+pub struct Difference {
+    /// Elements compared.
+    pub count: u64,
+    /// Largest `|got - want|`.
+    pub max_abs: f64,
+    /// Largest `|got - want| / max(|want|, rms of that request's want)`.
+    pub max_rel: f64,
+    /// Smallest cosine of a request's outputs.
+    pub min_cosine: f64,
+    /// Sum of `(got - want)^2`.
+    pub sum_error: f64,
+    /// Sum of `want^2`.
+    pub sum_want: f64,
+    /// Elements of `got` that are not finite.
+    pub not_finite: u64,
+    /// Elements of `encode` beyond a history's end that are not 0.
+    pub not_zero: u64,
+    /// Index of the request with the largest difference.
+    pub worst_request: usize,
+}
+
+impl Difference {
+    /// Root mean square of the difference.
+    #[must_use]
+    pub fn rms_error(&self) -> f64 {
+        (self.sum_error / self.count.max(1) as f64).sqrt()
+    }
+
+    /// Root mean square of the reference.
+    #[must_use]
+    pub fn rms_want(&self) -> f64 {
+        (self.sum_want / self.count.max(1) as f64).sqrt()
+    }
+
+    fn add(&mut self, want: &[f32], got: &[f32], request: usize) {
+        let square = |x: &f32| f64::from(*x).powi(2);
+        let (sum_want, sum_got): (f64, f64) =
+            (want.iter().map(square).sum(), got.iter().map(square).sum());
+        let rms = (sum_want / want.len().max(1) as f64).sqrt();
+        let mut dot = 0.0;
+        for (&w, &g) in want.iter().zip(got) {
+            if !g.is_finite() {
+                self.not_finite += 1;
+                continue;
+            }
+            let (w, g) = (f64::from(w), f64::from(g));
+            let error = (g - w).abs();
+            if error > self.max_abs {
+                self.max_abs = error;
+                self.worst_request = request;
+            }
+            self.max_rel = self.max_rel.max(error / w.abs().max(rms).max(f64::MIN_POSITIVE));
+            self.sum_error += error * error;
+            dot += w * g;
+        }
+        let norm = (sum_want * sum_got).sqrt();
+        if norm > 0.0 {
+            let first = self.count == 0;
+            let cosine = dot / norm;
+            self.min_cosine = if first { cosine } else { self.min_cosine.min(cosine) };
+        }
+        self.count += want.len() as u64;
+        self.sum_want += sum_want;
+    }
+}
+
+/// Differences by graph and output, in the order of first comparison.
+#[derive(Debug, Default)]
+pub struct Differences {
+    order: Vec<(String, String)>,
+    by_output: BTreeMap<(String, String), Difference>,
+}
+
+impl Differences {
+    /// Compares all float outputs of a graph for one batch.
+    ///
+    /// # Errors
+    /// [`ParityError::Shape`], also for an output that `got` lacks.
+    pub fn add(
+        &mut self,
+        graph: &str,
+        batch: &Batch,
+        want: &Feeds,
+        got: &Feeds,
+    ) -> Result<(), ParityError> {
+        for (output, w) in want {
+            let Some(w32) = w.to_f32() else { continue };
+            let g = got.get(output);
+            let g32 = g.filter(|g| g.shape() == w.shape()).and_then(HostTensor::to_f32);
+            let Some(g32) = g32 else {
+                return Err(ParityError::Shape {
+                    graph: graph.into(),
+                    output: output.clone(),
+                    got: g.map_or_else(Vec::new, |g| g.shape().to_vec()),
+                    want: w.shape().to_vec(),
+                });
+            };
+            let difference = self.entry(graph, output);
+            for (row, range) in real_elements(output, w.shape(), batch) {
+                let request = batch.requests.start + row;
+                difference.add(&w32[range.clone()], &g32[range], request);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what `encode` left behind histories and is not 0.
+    pub fn count_stray(&mut self, graph: &str, batch: &Batch, got: &Feeds) {
+        for (output, tensor) in got {
+            let Some(values) = tensor.to_f32() else { continue };
+            let padding = padding_elements(tensor.shape(), batch);
+            let stray = padding.into_iter().flat_map(|r| &values[r]).filter(|x| **x != 0.0);
+            self.entry(graph, output).not_zero += stray.count() as u64;
+        }
+    }
+
+    /// The differences of one output; none yet when it is new.
+    pub fn entry(&mut self, graph: &str, output: &str) -> &mut Difference {
+        let key = (graph.to_owned(), output.to_owned());
+        if !self.by_output.contains_key(&key) {
+            self.order.push(key.clone());
+        }
+        self.by_output.entry(key).or_default()
+    }
+
+    /// The differences of one output, if it was compared.
+    #[must_use]
+    pub fn get(&self, graph: &str, output: &str) -> Option<&Difference> {
+        self.by_output.get(&(graph.to_owned(), output.to_owned()))
+    }
+
+    /// Graph, output and differences, in the order of first comparison.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &Difference)> {
+        self.order.iter().map(|key| (key.0.as_str(), key.1.as_str(), &self.by_output[key]))
+    }
+}
+
+/// The contiguous pieces of an output that belong to requests, each with its row in the batch.
+/// Padding rows, slots behind a history and padding candidates are left out.
+fn real_elements(output: &str, shape: &[usize], batch: &Batch) -> Vec<(usize, Range<usize>)> {
+    let rows = batch.seq_lens.len();
+    match shape {
+        &[_, heads, slots, width] if output.starts_with("present.") => (0..rows)
+            .flat_map(|b| (0..heads).map(move |h| (b, (b * heads + h) * slots * width)))
+            .map(|(b, start)| (b, start..start + batch.seq_lens[b] * width))
+            .collect(),
+        &[_, candidates, tasks] if output == "scores" || output == "generator_logits" => (0..rows)
+            .map(|b| {
+                let start = b * candidates * tasks;
+                let real = batch.candidates[b].len().min(candidates);
+                (b, start..start + real * tasks)
+            })
+            .collect(),
+        &[_, ref rest @ ..] => {
+            let size: usize = rest.iter().product();
+            (0..rows).map(|b| (b, b * size..(b + 1) * size)).collect()
+        }
+        [] => Vec::new(),
+    }
+}
+
+/// Slots behind each history of `[B, H, T, Dh]`.
+fn padding_elements(shape: &[usize], batch: &Batch) -> Vec<Range<usize>> {
+    let &[rows, heads, slots, width] = shape else { return Vec::new() };
+    let len = |b: usize| batch.seq_lens.get(b).copied().unwrap_or(0);
+    let starts = (0..rows).flat_map(|b| (0..heads).map(move |h| (b, (b * heads + h) * slots * width)));
+    starts.map(|(b, start)| start + len(b) * width..start + slots * width).collect()
+}

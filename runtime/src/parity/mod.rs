@@ -1,0 +1,28 @@
+//! The proof: a candidate against a reference, output by output, order by order.
+//!
+//! The reference is the FP32 graph built anew from the checkpoint and run by tract; the candidate is
+//! what lies in a directory. Graphs are chained as a server chains them, so a candidate is fed what
+//! it made itself. `docs/parity.md` explains the figures.
+
+mod batch;
+mod chain;
+mod compare;
+mod error;
+mod golden;
+mod onnx;
+mod order;
+mod report;
+mod retrieval;
+mod run;
+mod tolerance;
+mod verdict;
+
+pub use batch::{Batch, BatchShape, batches};
+pub use compare::{Difference, Differences};
+pub use error::ParityError;
+pub use golden::{Golden, check_golden};
+pub use onnx::compare_onnx;
+pub use order::{Ranked, top_k_overlap};
+pub use report::{Consistency, OrderParity, OutputParity, ParityReport, Strength};
+pub use run::{ParityJob, Reference, check};
+pub use tolerance::Tolerance;

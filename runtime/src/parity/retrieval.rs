@@ -1,0 +1,124 @@
+//! What `oneranker` retrieved: are these the best items, and are their values right?
+
+use std::collections::BTreeSet;
+
+use onr_graphs::Filter;
+
+use super::{
+    ParityError,
+    batch::Batch,
+    run::{Measured, ParityJob},
+};
+use crate::tensor::{Data, Feeds, HostTensor};
+
+/// Most complaints of one kind in a report.
+const MOST: usize = 3;
+
+/// Compares a retrieval of the candidate with the reference's.
+///
+/// `best` is the reference's own `oneranker`, `fused` the candidate's, `judged` the reference's
+/// `rank` on the items that the candidate chose, `split` the candidate's `rank` on them. Items may be
+/// swapped where the reference itself sees a tie, so logits are compared place by place, not ids.
+pub(super) fn compare(
+    job: &ParityJob<'_>,
+    batch: &Batch,
+    [best, fused, judged]: [&Feeds; 3],
+    split: Option<&Feeds>,
+    measured: &mut Measured,
+) -> Result<(), ParityError> {
+    let (tasks, k) = (job.config.n_tasks(), job.options.top_k);
+    let ids = fused["candidate_ids"].as_i64().unwrap_or_default();
+    let rows = batch.seq_lens.len();
+    let all = Batch {
+        candidates: ids.chunks(tasks * k).take(rows).map(<[i64]>::to_vec).collect(),
+        ..batch.clone()
+    };
+    let values = |feeds: &Feeds| without_filler(feeds, ids, tasks);
+    measured.candidate.add("oneranker", &all, &values(judged), &values(fused))?;
+    if let Some(split) = split {
+        measured.candidate.add("split", &all, &values(split), &values(fused))?;
+    }
+
+    let own = |feeds: &Feeds| own_task_logits(feeds, tasks, k);
+    let (top, chosen) = (own(best), own(&values(judged)));
+    let top = sorted(top, ids, k, rows * tasks);
+    let chosen = sorted(chosen, ids, k, rows * tasks);
+    let shape = [rows, tasks, k];
+    let name = "candidate_ids";
+    let want = Feeds::from([(name.to_owned(), HostTensor::of(&shape, top))]);
+    let got = Feeds::from([(name.to_owned(), HostTensor::of(&shape, chosen))]);
+    measured.candidate.add("oneranker", batch, &want, &got)?;
+    complain(job, batch, ids, measured);
+    Ok(())
+}
+
+/// `scores` and `generator_logits` with 0 where the filter left nothing to retrieve (id 0).
+fn without_filler(feeds: &Feeds, ids: &[i64], tasks: usize) -> Feeds {
+    let names = ["scores", "generator_logits"];
+    let kept = names.into_iter().filter_map(|name| {
+        let tensor = feeds.get(name)?;
+        let mut values = tensor.to_f32()?;
+        for (row, &id) in values.chunks_mut(tasks).zip(ids) {
+            if id == 0 {
+                row.fill(0.0);
+            }
+        }
+        Some((name.to_owned(), HostTensor::of(tensor.shape(), values)))
+    });
+    kept.collect()
+}
+
+/// Each task's own logits of its `k` items: `[B, N*K, N] -> [B, N, K]`.
+fn own_task_logits(feeds: &Feeds, tasks: usize, k: usize) -> Vec<f32> {
+    let logits = feeds.get("generator_logits").and_then(HostTensor::to_f32).unwrap_or_default();
+    let rows = logits.chunks(tasks).enumerate();
+    rows.map(|(at, row)| row[at / k % tasks]).collect()
+}
+
+/// Every list of `k` in descending order, filler (id 0) as 0 at its end.
+fn sorted(mut logits: Vec<f32>, ids: &[i64], k: usize, lists: usize) -> Vec<f32> {
+    for (value, &id) in logits.iter_mut().zip(ids) {
+        if id == 0 {
+            *value = 0.0;
+        }
+    }
+    logits.truncate(lists * k);
+    for (list, ids) in logits.chunks_mut(k).zip(ids.chunks(k)) {
+        let real = ids.iter().filter(|&&id| id != 0).count();
+        list[..real].sort_by(|a, b| b.total_cmp(a));
+    }
+    logits
+}
+
+/// What no tolerance forgives: items out of range, twice for one task, not in stock.
+fn complain(job: &ParityJob<'_>, batch: &Batch, ids: &[i64], measured: &mut Measured) {
+    let (tasks, k, v) = (job.config.n_tasks(), job.options.top_k, job.config.n_items);
+    let allowed = match batch.inputs.get("allowed_items").map(HostTensor::data) {
+        Some(Data::Bool(bits)) => bits.as_slice(),
+        _ => &[],
+    };
+    let lists = ids.chunks(k).take(batch.seq_lens.len() * tasks).enumerate();
+    for (at, list) in lists {
+        let (row, task) = (at / tasks, at % tasks);
+        let in_stock = |id: i64| match job.options.filter {
+            Filter::None => true,
+            Filter::Global => allowed[id as usize],
+            Filter::User => allowed[row * v + id as usize],
+        };
+        let mut seen = BTreeSet::new();
+        let filler = job.options.filter != Filter::None;
+        let bad = list.iter().find(|&&id| {
+            let real = (1..v as i64).contains(&id) && seen.insert(id) && in_stock(id);
+            !(real || (filler && id == 0))
+        });
+        if let Some(id) = bad
+            && measured.failures.len() < MOST
+        {
+            let request = batch.requests.start + row;
+            measured.failures.push(format!(
+                "oneranker retrieved item {id} for request {request}, task {task}: out of range, \
+                 twice, or not in stock"
+            ));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! How far a candidate may be from the reference: data, with reasons.
+
+use onr_graphs::Precision;
+
+use super::compare::Difference;
+
+/// What an output must keep to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Tolerance {
+    /// Every element within this many times the output's rms (or 1e-3, for outputs near 0).
+    Elements {
+        /// Largest `|error| / rms`.
+        times_rms: f64,
+    },
+    /// The pooled rms error within this many times what rounding the weights alone costs.
+    WeightsOnly {
+        /// Largest ratio of the two.
+        ratio: f64,
+        /// Error, in units of the output's rms, below which the ratio says nothing.
+        floor: f64,
+    },
+}
+
+/// Top-k overlap that every precision must keep, ties forgiven.
+pub(super) const MIN_OVERLAP: f64 = 0.99;
+
+/// `k` of the overlap.
+pub(super) const OVERLAP_K: usize = 10;
+
+impl Tolerance {
+    /// The tolerance of a precision.
+    #[must_use]
+    pub const fn of(precision: Precision) -> Self {
+        match precision {
+            // Sums in another order: some 1e-6 of the rms after a few layers. A weight off by a few
+            // percent moves some element by more than this (tests/parity.rs, weight by weight).
+            Precision::F32 => Self::Elements { times_rms: 3e-5 },
+            // NVIDIA's own tests allow twice the error of the half-precision reference. Rounding the
+            // weights is the part of that error that no implementation can avoid.
+            Precision::F16 | Precision::BF16 => Self::WeightsOnly { ratio: 2.0, floor: 1e-6 },
+        }
+    }
+
+    /// The tolerance towards another implementation, or another engine on the same file.
+    #[must_use]
+    pub const fn golden(precision: Precision) -> Self {
+        match precision {
+            // Other kernels, other orders of sums; the contract is tested to the same 1e-4.
+            Precision::F32 => Self::Elements { times_rms: 1e-4 },
+            // 11 bits of fraction through some ten products; single elements stray furthest.
+            Precision::F16 => Self::Elements { times_rms: 3e-2 },
+            // 8 bits of fraction.
+            Precision::BF16 => Self::Elements { times_rms: 0.25 },
+        }
+    }
+
+    /// What is wrong with an output, if anything. `weights_only` is the same output's difference
+    /// when only the weights are rounded.
+    #[must_use]
+    pub fn judge(self, difference: &Difference, weights_only: Option<&Difference>) -> Option<String> {
+        if difference.not_finite > 0 {
+            return Some(format!("{} elements are not finite", difference.not_finite));
+        }
+        if difference.not_zero > 0 {
+            return Some(format!("{} slots behind a history are not 0", difference.not_zero));
+        }
+        let rms = difference.rms_want();
+        match self {
+            Self::Elements { times_rms } => {
+                let limit = times_rms * rms.max(1e-3);
+                (difference.max_abs > limit).then(|| {
+                    format!("error {:.1e} is above {limit:.1e}", difference.max_abs)
+                })
+            }
+            Self::WeightsOnly { ratio, floor } => {
+                let base = weights_only.map_or(0.0, Difference::rms_error).max(floor * rms);
+                let error = difference.rms_error();
+                (error > ratio * base).then(|| {
+                    format!("rms error {error:.1e} is above {ratio} x {base:.1e} (rounded weights)")
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn difference(max_abs: f64, rms_error: f64) -> Difference {
+        Difference { count: 4, max_abs, sum_error: 4.0 * rms_error * rms_error, sum_want: 4.0, ..Difference::default() }
+    }
+
+    #[test]
+    fn single_elements_count_in_f32() {
+        let tolerance = Tolerance::of(Precision::F32);
+        assert_eq!(tolerance.judge(&difference(1e-6, 1e-7), None), None);
+        assert_eq!(
+            tolerance.judge(&difference(1e-3, 1e-7), None).unwrap(),
+            "error 1.0e-3 is above 3.0e-5"
+        );
+    }
+
+    #[test]
+    fn half_is_measured_against_its_own_weights() {
+        let tolerance = Tolerance::of(Precision::F16);
+        let base = difference(1e-3, 1e-4);
+        assert_eq!(tolerance.judge(&difference(1e-2, 1.9e-4), Some(&base)), None);
+        assert!(tolerance.judge(&difference(1e-2, 2.1e-4), Some(&base)).is_some());
+    }
+
+    #[test]
+    fn what_is_not_finite_never_passes() {
+        let bad = Difference { not_finite: 1, ..difference(0.0, 0.0) };
+        assert_eq!(
+            Tolerance::of(Precision::F32).judge(&bad, None).unwrap(),
+            "1 elements are not finite"
+        );
+    }
+}

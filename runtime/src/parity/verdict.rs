@@ -1,0 +1,136 @@
+//! From measurements to a report: every output judged, the order, the consistency.
+
+use onr_graphs::Precision;
+
+use super::{
+    batch::Batch,
+    compare::{Difference, Differences},
+    order::{Ranked, top_k_overlap},
+    report::{Consistency, OrderParity, OutputParity, ParityReport},
+    run::Measured,
+    tolerance::{MIN_OVERLAP, OVERLAP_K, Tolerance},
+};
+use crate::tensor::{Feeds, HostTensor};
+
+/// Fills in outputs, order, consistency and failures.
+pub(super) fn verdict(measured: &Measured, precision: Precision, report: &mut ParityReport) {
+    judge_all(measured, Tolerance::of(precision), report);
+    let tie = match Tolerance::of(precision) {
+        Tolerance::Elements { times_rms } => times_rms * scale_of_scores(&measured.candidate),
+        // What rounding the weights alone may swap is no fault of the candidate.
+        Tolerance::WeightsOnly { .. } => weights_only(&measured.rounded, "rank", "scores")
+            .map_or(0.0, Difference::rms_error),
+    };
+    verdict_on_order(measured, tie, report);
+}
+
+/// Judges every output.
+pub(super) fn judge_all(measured: &Measured, tolerance: Tolerance, report: &mut ParityReport) {
+    for (graph, output, difference) in measured.candidate.iter() {
+        let base = weights_only(&measured.rounded, graph, output);
+        let failure = tolerance.judge(difference, base);
+        report.outputs.push(describe(graph, output, difference, base, failure));
+    }
+    let failed = report
+        .outputs
+        .iter()
+        .filter_map(|o| Some(format!("{}.{}: {}", o.graph, o.output, o.failure.as_ref()?)));
+    report.failures = measured.failures.iter().cloned().chain(failed).collect();
+}
+
+/// Adds order and consistency. Scores closer than `tie` may swap.
+pub(super) fn verdict_on_order(measured: &Measured, tie: f64, report: &mut ParityReport) {
+    report.order = order(&measured.ranked, tie);
+    if let Some(order) = &report.order
+        && order.mean_overlap < MIN_OVERLAP
+    {
+        report.failures.push(format!(
+            "final order: top-{} overlap {:.4} is below {MIN_OVERLAP}",
+            order.k, order.mean_overlap
+        ));
+    }
+    report.consistency = consistency(&measured.ranked);
+}
+
+/// The candidates of each request of a batch with the last task's scores and logits.
+pub(super) fn ranked_rows(batch: &Batch, outputs: &Feeds, tasks: usize) -> Vec<Ranked> {
+    let column = |name: &str| outputs.get(name).and_then(HostTensor::to_f32).unwrap_or_default();
+    let (scores, logits) = (column("scores"), column("generator_logits"));
+    let width = outputs.get("scores").map_or(0, |t| t.shape()[1] * tasks);
+    let rows = batch.candidates.iter().enumerate();
+    rows.map(|(b, ids)| {
+        let row = b * width..b * width + ids.len() * tasks;
+        Ranked::last_task(ids, &scores[row.clone()], &logits[row], tasks)
+    })
+    .collect()
+}
+
+fn scale_of_scores(candidate: &Differences) -> f64 {
+    candidate.get("rank", "scores").map_or(0.0, Difference::rms_want)
+}
+
+/// The same output with rounded weights. `append` writes what `encode` would, and the fused graph
+/// computes what `rank` does; retrieval is judged by logits.
+fn weights_only<'a>(
+    rounded: &'a Differences,
+    graph: &str,
+    output: &str,
+) -> Option<&'a Difference> {
+    let graph = match graph {
+        "append" => "encode",
+        "oneranker" | "split" => "rank",
+        same => same,
+    };
+    let output = if output == "candidate_ids" { "generator_logits" } else { output };
+    rounded.get(graph, output)
+}
+
+fn describe(
+    graph: &str,
+    output: &str,
+    difference: &Difference,
+    base: Option<&Difference>,
+    failure: Option<String>,
+) -> OutputParity {
+    let ratio = |base: &Difference| difference.rms_error() / base.rms_error();
+    OutputParity {
+        graph: graph.to_owned(),
+        output: output.to_owned(),
+        max_abs: difference.max_abs,
+        max_rel: difference.max_rel,
+        min_cosine: difference.min_cosine,
+        rms_error: difference.rms_error(),
+        rms_reference: difference.rms_want(),
+        error_ratio: base.map(ratio).filter(|r| r.is_finite()),
+        worst_request: difference.worst_request,
+        failure,
+    }
+}
+
+fn order(ranked: &[(Ranked, Ranked)], tie: f64) -> Option<OrderParity> {
+    let overlaps: Vec<f64> = ranked
+        .iter()
+        .filter_map(|(want, got)| top_k_overlap(want, got, OVERLAP_K, tie))
+        .collect();
+    let least = overlaps.iter().copied().reduce(f64::min)?;
+    Some(OrderParity {
+        k: OVERLAP_K,
+        tie,
+        requests: overlaps.len(),
+        mean_overlap: overlaps.iter().sum::<f64>() / overlaps.len() as f64,
+        min_overlap: least,
+    })
+}
+
+fn consistency(ranked: &[(Ranked, Ranked)]) -> Option<Consistency> {
+    let pairs: Vec<(f64, f64)> = ranked
+        .iter()
+        .filter_map(|(w, g)| w.distribution_consistency().zip(g.distribution_consistency()))
+        .collect();
+    let mean = |f: fn(&(f64, f64)) -> f64| pairs.iter().map(f).sum::<f64>() / pairs.len() as f64;
+    (!pairs.is_empty()).then(|| Consistency {
+        reference: mean(|p| p.0),
+        candidate: mean(|p| p.1),
+        max_shift: pairs.iter().map(|p| (p.0 - p.1).abs()).fold(0.0, f64::max),
+    })
+}

@@ -1,0 +1,147 @@
+//! Tensors on the host, as they go in and out of backends.
+
+use std::collections::BTreeMap;
+
+use half::{bf16, f16};
+use onr_graphs::DType;
+
+/// Named tensors: the inputs of a run, or its outputs.
+pub type Feeds = BTreeMap<String, HostTensor>;
+
+/// A dense row-major tensor in host memory.
+#[derive(Clone, PartialEq, Debug)]
+pub struct HostTensor {
+    shape: Vec<usize>,
+    data: Data,
+}
+
+/// The elements of a [`HostTensor`], row-major.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "one variant per `DType`, named alike")]
+pub enum Data {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+    BF16(Vec<bf16>),
+    I64(Vec<i64>),
+    Bool(Vec<bool>),
+}
+
+impl Data {
+    /// Number of elements.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::F32(v) => v.len(),
+            Self::F16(v) => v.len(),
+            Self::BF16(v) => v.len(),
+            Self::I64(v) => v.len(),
+            Self::Bool(v) => v.len(),
+        }
+    }
+
+    /// Is there no element?
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl HostTensor {
+    /// A tensor of `data` in `shape`; `None` when their sizes differ.
+    #[must_use]
+    pub fn new(shape: Vec<usize>, data: Data) -> Option<Self> {
+        (shape.iter().product::<usize>() == data.len()).then_some(Self { shape, data })
+    }
+
+    /// The sizes of the axes.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The elements.
+    #[must_use]
+    pub const fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// The element type.
+    #[must_use]
+    pub const fn dtype(&self) -> DType {
+        match &self.data {
+            Data::F32(_) => DType::F32,
+            Data::F16(_) => DType::F16,
+            Data::BF16(_) => DType::BF16,
+            Data::I64(_) => DType::I64,
+            Data::Bool(_) => DType::Bool,
+        }
+    }
+
+    /// The elements as F32, widened where they are stored in 16 bits; `None` for integers.
+    #[must_use]
+    pub fn to_f32(&self) -> Option<Vec<f32>> {
+        match &self.data {
+            Data::F32(v) => Some(v.clone()),
+            Data::F16(v) => Some(v.iter().map(|x| x.to_f32()).collect()),
+            Data::BF16(v) => Some(v.iter().map(|x| x.to_f32()).collect()),
+            Data::I64(_) | Data::Bool(_) => None,
+        }
+    }
+
+    /// The elements, if they are integers.
+    #[must_use]
+    pub fn as_i64(&self) -> Option<&[i64]> {
+        match &self.data {
+            Data::I64(v) => Some(v),
+            _ => None,
+        }
+    }
+
+    /// The same values as `dtype`, rounded to nearest even. Only between float types.
+    #[must_use]
+    pub fn cast_float(&self, dtype: DType) -> Option<Self> {
+        if self.dtype() == dtype && dtype.is_float() {
+            return Some(self.clone());
+        }
+        let wide = self.to_f32()?;
+        let data = match dtype {
+            DType::F32 => Data::F32(wide),
+            DType::F16 => Data::F16(wide.into_iter().map(f16::from_f32).collect()),
+            DType::BF16 => Data::BF16(wide.into_iter().map(bf16::from_f32).collect()),
+            _ => return None,
+        };
+        Some(Self { shape: self.shape.clone(), data })
+    }
+}
+
+/// Element types that a [`HostTensor`] is made from.
+pub trait Element: Sized {
+    /// Wraps the vector.
+    fn wrap(values: Vec<Self>) -> Data;
+}
+
+macro_rules! element {
+    ($($t:ty => $variant:ident),*) => {$(
+        impl Element for $t {
+            fn wrap(values: Vec<Self>) -> Data {
+                Data::$variant(values)
+            }
+        }
+    )*};
+}
+element!(f32 => F32, f16 => F16, bf16 => BF16, i64 => I64, bool => Bool);
+
+impl HostTensor {
+    /// A tensor of `values` in `shape`.
+    ///
+    /// # Panics
+    /// When the sizes differ: a bug of the caller, who made both. Use [`HostTensor::new`] for data
+    /// from outside.
+    #[must_use]
+    pub fn of<T: Element>(shape: &[usize], values: Vec<T>) -> Self {
+        let len = values.len();
+        Self::new(shape.to_vec(), T::wrap(values))
+            .unwrap_or_else(|| panic!("{len} elements do not fill shape {shape:?}"))
+    }
+}

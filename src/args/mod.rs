@@ -1,0 +1,66 @@
+//! What was typed. Nothing here opens a file.
+
+mod build;
+mod data;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+pub(crate) use build::{
+    BuildEngineArgs, CandidateArg, ExportArgs, ExportChoiceArgs, IoPrecisionArg, ParityArgs,
+};
+pub(crate) use data::{ImportArgs, InitArgs, InspectArgs, RequestsArgs, VerifyArgs};
+
+const AFTER: &str = "\
+Exit codes:
+  0    fine
+  1    the model or its data is wrong
+  2    the command line is wrong
+  3    a backend, builder or library is missing
+  4    out of tolerance
+  130  interrupted
+
+Environment:
+  ONR_ONNXRUNTIME   libonnxruntime.so, or the directory that has it
+  ONR_TENSORRT_DIR  directory of the TensorRT for RTX libraries
+  ONR_LOG           log filter, such as `onr_runtime=debug`
+
+Examples:
+  onr init --model model.toml --seed 0 --out weights.safetensors
+  onr build-engine --model model.toml --weights weights.safetensors --out engine
+  onr parity engine --requests requests.jsonl";
+
+/// OneRanker from checkpoint to TensorRT: explicit key/value graphs, engines, proven parity
+#[derive(Debug, Parser)]
+#[command(name = "onr", version, after_help = AFTER, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Log more to the error stream; twice for debug, three times for everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write random weights for a model, marked as untrained
+    Init(InitArgs),
+    /// Bring in a checkpoint with other names or layouts
+    Import(ImportArgs),
+    /// Make requests from an interaction log
+    Requests(RequestsArgs),
+    /// Write ONNX graphs and their shared weights
+    Export(ExportArgs),
+    /// Compare what lies in a directory with the CPU reference
+    Parity(ParityArgs),
+    /// Export, prove parity and compile TensorRT plans: the main job
+    BuildEngine(Box<BuildEngineArgs>),
+    /// Show what a model, checkpoint, graph, plan, manifest or request file holds
+    Inspect(InspectArgs),
+    /// Check that every file of a directory is there with its SHA-256
+    Verify(VerifyArgs),
+    /// Show which libraries were found, where, and what to do about a missing one
+    Doctor,
+}

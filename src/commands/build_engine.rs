@@ -1,0 +1,264 @@
+//! `onr build-engine`: export, parity, plans, manifest. The main job.
+
+use std::path::{Path, PathBuf};
+
+use onr_exporter::{OutDir, artifact, onnx::OnnxFile};
+use onr_graphs::Dim;
+use onr_requests::CheckOptions;
+use onr_runtime::{
+    backend::{Availability, Backend},
+    backends::tract::TractBackend,
+    builder::{BuildJob, BuiltEngine, EngineBuilder, EngineError, Target},
+    builders::{TensorRtRtx, Trtexec},
+    manifest::{MANIFEST_FILE, Manifest},
+    parity::{ParityJob, ParityReport, Reference, check, compare_onnx},
+};
+use serde::Serialize;
+
+use super::{
+    export::{graph_table, stage, stale, unknown_weights},
+    parity::{ROWS, candidate, describe},
+};
+use crate::{
+    args::{BuildEngineArgs, CandidateArg},
+    context::Context,
+    exit::{Exit, Usage},
+    settings::{ExportSettings, Requests, profile, targets},
+    show::{Report, Table, bytes, seconds},
+};
+
+#[derive(Serialize)]
+pub(crate) struct EnginesBuilt {
+    out: PathBuf,
+    passed: bool,
+    manifest: Manifest,
+    #[serde(skip)]
+    graphs: String,
+    #[serde(skip)]
+    warnings: Vec<String>,
+}
+
+pub(crate) fn run(args: &BuildEngineArgs, context: &Context) -> anyhow::Result<EnginesBuilt> {
+    let targets = targets(&args.target)?;
+    let builder = builder(&args.builder, context)?;
+    builder.check_targets(&targets)?;
+    if let Availability::Missing { what, hint } = builder.availability() {
+        return Err(EngineError::Missing { builder: builder.name(), what, hint }.into());
+    }
+    let ort = candidate(CandidateArg::Ort, context)?;
+    let cx = Build { args, context, builder: builder.as_ref(), targets, ort: ort.as_ref() };
+    match (&args.onnx, &args.model, &args.weights) {
+        (Some(onnx), ..) => cx.one_file(onnx),
+        (None, Some(model), Some(weights)) => cx.whole_model(model, weights),
+        _ => Err(Usage::new("--model and --weights, or --onnx, are needed").into()),
+    }
+}
+
+/// What both ways of building share.
+struct Build<'a> {
+    args: &'a BuildEngineArgs,
+    context: &'a Context,
+    builder: &'a dyn EngineBuilder,
+    targets: Vec<Target>,
+    ort: &'a dyn Backend,
+}
+
+impl Build<'_> {
+    /// From a checkpoint: the reference is built anew from it.
+    fn whole_model(&self, model: &Path, weights: &Path) -> anyhow::Result<EnginesBuilt> {
+        let settings = ExportSettings::resolve(model, weights, &self.args.choices)?;
+        let check_options = CheckOptions { strict: settings.strict, sort: self.args.requests.sort };
+        let file = self.args.requests.requests.as_deref();
+        let requests = Requests::load(file, &settings.config, check_options)?;
+        let out = OutDir::open(&self.args.out)?;
+        let (exported, mut manifest) = stage(&settings, out.staging(), self.context)?;
+        let mut warnings = requests.warnings.clone();
+        warnings.extend(unknown_weights(&exported));
+
+        let report = self.prove(&settings, &requests, out.staging(), &manifest)?;
+        let passed = report.passed();
+        manifest.parity = Some(report);
+        if passed {
+            for graph in &exported.graphs {
+                let inputs = graph.inputs.iter().map(|t| (t.name.clone(), dims(&t.shape)));
+                let inputs: Vec<_> = inputs.collect();
+                self.compile(&graph.name, &inputs, out.staging(), &settings, &mut manifest)?;
+            }
+            self.carry_vocab(out.staging(), &mut manifest)?;
+            manifest.write(out.staging())?;
+            out.publish(MANIFEST_FILE, stale)?;
+        }
+        Ok(EnginesBuilt {
+            out: self.args.out.clone(),
+            passed,
+            manifest,
+            graphs: graph_table(&exported),
+            warnings,
+        })
+    }
+
+    fn prove(
+        &self,
+        settings: &ExportSettings,
+        requests: &Requests,
+        dir: &Path,
+        manifest: &Manifest,
+    ) -> anyhow::Result<ParityReport> {
+        let reference = TractBackend::new();
+        let progress = self.context.progress();
+        let built =
+            Reference::build(&settings.config, &settings.options, &settings.checkpoint, progress)?;
+        let job = ParityJob {
+            config: &settings.config,
+            options: &settings.options,
+            graphs: &manifest.graphs,
+            dir,
+            candidate: self.ort,
+            reference: &reference,
+            requests: &requests.list,
+            requests_from: &requests.from,
+            rows: ROWS,
+        };
+        Ok(check(&job, &built, progress)?)
+    }
+
+    fn compile(
+        &self,
+        graph: &str,
+        inputs: &[(String, Vec<Dim>)],
+        dir: &Path,
+        settings: &ExportSettings,
+        manifest: &mut Manifest,
+    ) -> anyhow::Result<()> {
+        let name = format!("{graph}.plan");
+        let job = BuildJob {
+            graph,
+            onnx: &dir.join(format!("{graph}.onnx")),
+            plan: &dir.join(&name),
+            inputs,
+            profile: &settings.profile,
+            targets: &self.targets,
+            workspace: self.args.workspace.map(|mib| mib << 20),
+        };
+        let built = self.builder.build(&job, self.context.progress())?;
+        manifest.files.insert(name.clone(), artifact::hash_file(&dir.join(&name))?);
+        manifest.engines.insert(graph.to_owned(), built);
+        Ok(())
+    }
+
+    /// Copies the vocabulary of the requests, so that ids can be read where the engine runs.
+    fn carry_vocab(&self, dir: &Path, manifest: &mut Manifest) -> anyhow::Result<()> {
+        let beside = self.args.requests.requests.as_ref().map(|r| r.with_file_name("vocab.json"));
+        let found = self.args.vocab.clone().or_else(|| beside.filter(|v| v.is_file()));
+        let Some(vocab) = found else { return Ok(()) };
+        let bytes = std::fs::read(&vocab)
+            .map_err(|cause| onr_exporter::ExportError::Read { file: vocab, cause })?;
+        let record = artifact::write(&dir.join("vocab.json"), &bytes)?;
+        manifest.files.insert("vocab.json".into(), record);
+        Ok(())
+    }
+
+    /// From an ONNX file as it is: two backends on the same file.
+    fn one_file(&self, onnx: &Path) -> anyhow::Result<EnginesBuilt> {
+        let file = OnnxFile::read(onnx)?;
+        let profile = profile(256, self.args.choices.profile.as_deref())?;
+        let report = compare_onnx(onnx, &TractBackend::new(), self.ort, &profile)?;
+        let passed = report.passed();
+        let mut manifest = Manifest::of_file(&profile);
+        manifest.parity = Some(report);
+        if passed {
+            let out = OutDir::open(&self.args.out)?;
+            let stem = onnx.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let inputs: Vec<_> =
+                file.inputs.iter().map(|t| (t.name.clone(), dims(&t.shape))).collect();
+            let name = format!("{stem}.plan");
+            let job = BuildJob {
+                graph: &stem,
+                onnx,
+                plan: &out.staging().join(&name),
+                inputs: &inputs,
+                profile: &profile,
+                targets: &self.targets,
+                workspace: self.args.workspace.map(|mib| mib << 20),
+            };
+            let built = self.builder.build(&job, self.context.progress())?;
+            manifest.files.insert(name, artifact::hash_file(job.plan)?);
+            manifest.engines.insert(stem.clone(), built);
+            manifest.write(out.staging())?;
+            out.publish(MANIFEST_FILE, stale)?;
+        }
+        Ok(EnginesBuilt {
+            out: self.args.out.clone(),
+            passed,
+            manifest,
+            graphs: format!("  {}", onnx.display()),
+            warnings: Vec::new(),
+        })
+    }
+}
+
+/// `tensorrt-rtx` or `trtexec=PATH`.
+fn builder(typed: &str, context: &Context) -> anyhow::Result<Box<dyn EngineBuilder>> {
+    match typed.split_once('=') {
+        Some(("trtexec", path)) if !path.is_empty() => Ok(Box::new(Trtexec::new(path))),
+        None if typed == "tensorrt-rtx" => {
+            let found = context.search.tensorrt()?;
+            Ok(Box::new(TensorRtRtx::new(found.runtime.path, found.parser.path)))
+        }
+        _ => Err(Usage::new(format!("`{typed}` is not a builder"))
+            .hint("`tensorrt-rtx`, or `trtexec=/usr/src/tensorrt/bin/trtexec`")
+            .into()),
+    }
+}
+
+/// Sizes of an ONNX interface as dimensions: numbers or symbols.
+fn dims(shape: &[String]) -> Vec<Dim> {
+    shape.iter().map(|d| d.parse().map_or_else(|_| Dim::named(d), Dim::Fixed)).collect()
+}
+
+fn engine_table(manifest: &Manifest) -> String {
+    let mut table = Table::new(&["plan", "layers", "build", "size"]);
+    for (graph, built) in &manifest.engines {
+        let name = format!("{graph}.plan");
+        let layers: usize = built.network.layers.values().sum();
+        let size = manifest.files.get(&name).map_or(0, |f| f.size);
+        let layers = if layers == 0 { String::new() } else { layers.to_string() };
+        table.row([name, layers, seconds(built.seconds), bytes(size)]);
+    }
+    table.text()
+}
+
+fn made_by(built: &BuiltEngine) -> String {
+    let targets = match built.targets.as_slice() {
+        [] => "the GPU of this machine".to_owned(),
+        list => list.join(", "),
+    };
+    format!("{} {} for {targets}", built.kind, built.version)
+}
+
+impl Report for EnginesBuilt {
+    fn human(&self) -> String {
+        let parity = self.manifest.parity.as_ref().map(describe).unwrap_or_default();
+        if !self.passed {
+            return format!("{parity}\nNothing was written to {}.", self.out.display());
+        }
+        let engine = self.manifest.engines.values().next();
+        let made_by = engine.map(made_by).unwrap_or_default();
+        format!(
+            "{parity}\n\n{}\n{}\n\nplans of {made_by}\n{}",
+            self.out.display(),
+            self.graphs,
+            engine_table(&self.manifest)
+        )
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let engines = self.manifest.engines.iter();
+        let logged = engines.flat_map(|(g, e)| e.warnings.iter().map(move |w| format!("{g}: {w}")));
+        self.warnings.iter().cloned().chain(logged).collect()
+    }
+
+    fn exit(&self) -> Exit {
+        if self.passed { Exit::Fine } else { Exit::Tolerance }
+    }
+}

@@ -1,0 +1,83 @@
+//! `onr doctor`: which libraries were found, where, and what to do about a missing one.
+
+use onr_runtime::{
+    backend::{Availability, Backend},
+    backends::{ort::OrtBackend, tract::TractBackend},
+    builder::EngineBuilder,
+    builders::TensorRtRtx,
+};
+use serde::Serialize;
+
+use crate::{context::Context, exit::Exit, show::Report};
+
+#[derive(Serialize)]
+pub(crate) struct Diagnosis {
+    onr: &'static str,
+    parts: Vec<Part>,
+}
+
+#[derive(Serialize)]
+struct Part {
+    name: &'static str,
+    purpose: &'static str,
+    #[serde(flatten)]
+    state: Availability,
+    origin: Option<String>,
+}
+
+pub(crate) fn run(context: &Context) -> Diagnosis {
+    let tract = Part {
+        name: "tract",
+        purpose: "CPU reference, built in",
+        state: TractBackend::new().availability(),
+        origin: None,
+    };
+    let ort = Part {
+        name: "onnxruntime",
+        purpose: "runs candidates",
+        state: OrtBackend::new(context.search.clone()).availability(),
+        origin: context.search.onnxruntime().ok().map(|f| f.origin.to_string()),
+    };
+    let libraries = context.search.tensorrt();
+    let origin = libraries.as_ref().ok().map(|l| l.runtime.origin.to_string());
+    let state = match libraries {
+        Ok(l) => TensorRtRtx::new(l.runtime.path, l.parser.path).availability(),
+        Err(e) => Availability::Missing { what: e.to_string(), hint: e.hint() },
+    };
+    let rtx =
+        Part { name: "tensorrt-rtx", purpose: "compiles plans for workstations", state, origin };
+    Diagnosis { onr: env!("CARGO_PKG_VERSION"), parts: vec![tract, ort, rtx] }
+}
+
+impl Report for Diagnosis {
+    fn human(&self) -> String {
+        let mut lines = vec![format!("onr {}", self.onr)];
+        for part in &self.parts {
+            match &part.state {
+                Availability::Ready { version, library } => {
+                    lines.push(format!("{:<13} {version} ({})", part.name, part.purpose));
+                    if let Some(library) = library {
+                        lines.push(format!("{:<13} {}", "", library.display()));
+                    }
+                    if let Some(origin) = &part.origin {
+                        lines.push(format!("{:<13} {origin}", ""));
+                    }
+                }
+                Availability::Missing { what, hint } => {
+                    lines.push(format!("{:<13} MISSING ({}): {what}", part.name, part.purpose));
+                    lines.push(format!("{:<13} hint: {hint}", ""));
+                }
+            }
+        }
+        lines.push(format!(
+            "{:<13} give its path to --builder trtexec=PATH (data-centre plans, what Triton loads)",
+            "trtexec"
+        ));
+        lines.join("\n")
+    }
+
+    fn exit(&self) -> Exit {
+        let missing = |p: &Part| matches!(p.state, Availability::Missing { .. });
+        if self.parts.iter().any(missing) { Exit::Missing } else { Exit::Fine }
+    }
+}

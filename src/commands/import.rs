@@ -1,0 +1,57 @@
+//! `onr import`: checkpoints of other frameworks.
+
+use std::path::PathBuf;
+
+use onr_exporter::{
+    Checkpoint,
+    import::{ImportMap, Imported, import},
+    read_model,
+};
+use serde::Serialize;
+
+use crate::{
+    args::ImportArgs,
+    context::Context,
+    settings::make_parent,
+    show::{Report, bytes},
+};
+
+#[derive(Serialize)]
+pub(crate) struct ImportDone {
+    out: PathBuf,
+    #[serde(flatten)]
+    imported: Imported,
+}
+
+pub(crate) fn run(args: &ImportArgs, context: &Context) -> anyhow::Result<ImportDone> {
+    let config = read_model(&args.model)?;
+    let map = ImportMap::resolve(&args.map)?;
+    let source = Checkpoint::open(&args.weights)?;
+    make_parent(&args.out)?;
+    let imported = import(&map, &source, &config, &args.out, context.progress())?;
+    Ok(ImportDone { out: args.out.clone(), imported })
+}
+
+impl Report for ImportDone {
+    fn human(&self) -> String {
+        let i = &self.imported;
+        format!(
+            "{}: {} tensors, {} ({} transposed, {} merged, {} reordered, {} filled)",
+            self.out.display(),
+            i.tensors,
+            bytes(i.file.size),
+            i.transposed,
+            i.merged,
+            i.reordered,
+            i.filled.len()
+        )
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let unused = &self.imported.unused;
+        if unused.is_empty() {
+            return Vec::new();
+        }
+        vec![format!("{} tensors of the source were not used: {}", unused.len(), unused.join(", "))]
+    }
+}

@@ -1,0 +1,168 @@
+//! What will be done: arguments checked against the model, defaults filled in.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use onr_exporter::{Checkpoint, ExportError, read_model};
+use onr_graphs::{Filter, GraphKind, GraphOptions, ItemInput, ModelConfig, Profile};
+use onr_requests::{CheckOptions, CheckedRequests, Limits, Report, Request, random_requests};
+use onr_runtime::builder::Target;
+
+use crate::{
+    args::{ExportChoiceArgs, IoPrecisionArg},
+    exit::Usage,
+};
+
+/// Candidates per task unless `--top-k` says otherwise.
+const DEFAULT_TOP_K: usize = 100;
+
+/// Requests that are drawn when none are given.
+const DEFAULT_REQUESTS: usize = 64;
+
+/// Everything that an export needs.
+pub(crate) struct ExportSettings {
+    pub(crate) config: ModelConfig,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) options: GraphOptions,
+    pub(crate) graphs: Vec<GraphKind>,
+    pub(crate) profile: Profile,
+    pub(crate) strict: bool,
+}
+
+impl ExportSettings {
+    pub(crate) fn resolve(
+        model: &Path,
+        weights: &Path,
+        choices: &ExportChoiceArgs,
+    ) -> anyhow::Result<Self> {
+        let config = read_model(model)?;
+        let item_input = ItemInput::from(choices.item_input);
+        let graphs = graphs(&choices.graphs, item_input)?;
+        let options = GraphOptions {
+            precision: choices.precision.into(),
+            io_f32: choices.io_precision == IoPrecisionArg::Fp32,
+            item_input,
+            filter: choices.with_filter.map_or(Filter::None, Filter::from),
+            top_k: top_k(choices.top_k, &config)?,
+        };
+        let profile = profile(config.max_seq_len, choices.profile.as_deref())?;
+        let checkpoint = Checkpoint::open(weights)?;
+        Ok(Self { config, checkpoint, options, graphs, profile, strict: choices.strict })
+    }
+}
+
+/// The model's own ranges with the typed ones in their place.
+pub(crate) fn profile(max_seq_len: usize, typed: Option<&str>) -> anyhow::Result<Profile> {
+    let profile = Profile::for_model(max_seq_len).with(typed.unwrap_or_default())?;
+    Ok(profile)
+}
+
+fn top_k(typed: Option<usize>, config: &ModelConfig) -> Result<usize, Usage> {
+    let most = GraphOptions::MAX_TOP_K.min(config.n_items - 1);
+    match typed {
+        None => Ok(DEFAULT_TOP_K.min(most)),
+        Some(k) if (1..=most).contains(&k) => Ok(k),
+        Some(k) => Err(Usage::new(format!("--top-k {k} is outside 1..={most}")).hint(format!(
+            "the model has {} items, and TensorRT's TopK takes at most {}",
+            config.n_items - 1,
+            GraphOptions::MAX_TOP_K
+        ))),
+    }
+}
+
+fn graphs(names: &[String], input: ItemInput) -> Result<Vec<GraphKind>, Usage> {
+    let known = || GraphKind::ALL.map(GraphKind::name).join(", ");
+    if names.is_empty() {
+        let fits = |k: &GraphKind| input == ItemInput::Ids || *k != GraphKind::OneRanker;
+        return Ok(GraphKind::ALL.into_iter().filter(fits).collect());
+    }
+    let kinds = names.iter().map(|name| {
+        GraphKind::from_name(name)
+            .ok_or_else(|| Usage::new(format!("`{name}` is not a graph; known: {}", known())))
+    });
+    let mut kinds = kinds.collect::<Result<Vec<_>, _>>()?;
+    kinds.sort_unstable();
+    kinds.dedup();
+    Ok(kinds)
+}
+
+/// `--target sm86,sm89`
+pub(crate) fn targets(typed: &[String]) -> Result<Vec<Target>, Usage> {
+    let mut targets = typed
+        .iter()
+        .map(|t| t.parse::<Target>().map_err(|e| Usage::new(e.to_string())))
+        .collect::<Result<Vec<_>, _>>()?;
+    targets.sort_unstable();
+    targets.dedup();
+    Ok(targets)
+}
+
+/// Requests to compare on, and what was noticed while they were read.
+pub(crate) struct Requests {
+    pub(crate) list: Vec<Request>,
+    pub(crate) from: String,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Requests {
+    /// Reads and checks a file, or draws requests from seed 0.
+    pub(crate) fn load(
+        file: Option<&Path>,
+        config: &ModelConfig,
+        options: CheckOptions,
+    ) -> anyhow::Result<Self> {
+        let limits = limits(config);
+        let Some(file) = file else {
+            let candidates = 128.min(config.n_items - 1);
+            return Ok(Self {
+                list: random_requests(&limits, DEFAULT_REQUESTS, 0, candidates),
+                from: format!("{DEFAULT_REQUESTS} drawn from seed 0"),
+                warnings: Vec::new(),
+            });
+        };
+        let mut checked = CheckedRequests::open(file, limits, options)?;
+        let list = checked.by_ref().collect::<Result<Vec<_>, _>>()?;
+        anyhow::ensure!(!list.is_empty(), "{} has no requests", file.display());
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { list, from: name, warnings: noticed(&checked.report()) })
+    }
+}
+
+/// The bounds of a model's requests.
+pub(crate) const fn limits(config: &ModelConfig) -> Limits {
+    Limits { n_items: config.n_items, n_actions: config.n_actions, max_seq_len: config.max_seq_len }
+}
+
+/// What people should know about requests that were accepted.
+pub(crate) fn noticed(report: &Report) -> Vec<String> {
+    let counts = [
+        (report.cut_histories, "histories were longer than max_seq_len and were cut"),
+        (report.sorted_histories, "histories were sorted by time"),
+        (report.unknown_history_items, "behaviours have items that the model does not know"),
+        (report.unknown_candidates, "candidates are items that the model does not know"),
+        (report.unknown_actions, "behaviours have actions that the model does not know"),
+        (report.repeated_candidates, "candidates are repeated within a request"),
+    ];
+    let mut lines: Vec<String> =
+        counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    if !report.ignored_fields.is_empty() {
+        let names: Vec<_> = report.ignored_fields.iter().map(String::as_str).collect();
+        lines.push(format!("unknown fields were ignored: {}", names.join(", ")));
+    }
+    lines
+}
+
+/// The checkpoint of a manifest: the recorded path, also as seen from the directory.
+pub(crate) fn recorded_checkpoint(recorded: &Path, dir: &Path) -> Option<PathBuf> {
+    [recorded.to_owned(), dir.join(recorded)].into_iter().find(|p| p.is_file())
+}
+
+/// Creates the directory that a file goes into.
+pub(crate) fn make_parent(file: &Path) -> anyhow::Result<()> {
+    match file.parent().filter(|p| !p.as_os_str().is_empty()) {
+        None => Ok(()),
+        Some(dir) => std::fs::create_dir_all(dir)
+            .map_err(|cause| ExportError::Write { file: dir.to_owned(), cause })
+            .context("cannot create the output's directory"),
+    }
+}
