@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::error::ExportError;
+use crate::{
+    error::ExportError,
+    leftovers::{self, Leftover},
+};
 
 /// Size and SHA-256 of a file, as manifests record them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +28,7 @@ pub struct FileRecord {
 /// old file or the new one, never half of either. Dropped without `finish`, nothing remains.
 pub struct Artifact {
     path: PathBuf,
+    leftover: Leftover,
     file: NamedTempFile,
     hash: Sha256,
     size: u64,
@@ -36,12 +40,23 @@ impl Artifact {
     /// # Errors
     /// [`ExportError::Write`] when the directory cannot be written.
     pub fn create(path: &Path) -> Result<Self, ExportError> {
-        let dir = path.parent().filter(|p| !p.as_os_str().is_empty());
-        let file = tempfile::Builder::new()
-            .prefix(".onr-")
-            .tempfile_in(dir.unwrap_or_else(|| Path::new(".")))
-            .map_err(|cause| ExportError::write(path, cause))?;
-        Ok(Self { path: path.to_owned(), file, hash: Sha256::new(), size: 0 })
+        let fail = |cause| ExportError::write(path, cause);
+        let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if path.is_dir() {
+            return Err(fail(io::ErrorKind::IsADirectory.into()));
+        }
+        let prefix = format!(".onr-{}-", path.file_name().unwrap_or_default().to_string_lossy());
+        leftovers::sweep(dir, &prefix);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(&prefix);
+        // Artifacts are as readable as any file of the user.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder.tempfile_in(dir).map_err(fail)?;
+        // The lock tells other processes that somebody still writes; it ends with the file.
+        let _ = file.as_file().try_lock();
+        let leftover = Leftover::note(file.path());
+        Ok(Self { path: path.to_owned(), leftover, file, hash: Sha256::new(), size: 0 })
     }
 
     /// Appends bytes.
@@ -69,23 +84,13 @@ impl Artifact {
     /// # Errors
     /// [`ExportError::Write`].
     pub fn finish(self) -> Result<FileRecord, ExportError> {
-        let Self { path, file, hash, size } = self;
+        let Self { path, leftover, file, hash, size } = self;
         let fail = |cause| ExportError::write(&path, cause);
-        readable_by_umask(file.as_file()).map_err(fail)?;
         file.as_file().sync_all().map_err(fail)?;
         file.persist(&path).map_err(|e| fail(e.error))?;
+        drop(leftover);
         Ok(FileRecord { size, sha256: hex(&hash.finalize()) })
     }
-}
-
-/// Temporary files are private; artifacts are as readable as any file of the user.
-fn readable_by_umask(file: &fs::File) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.set_permissions(fs::Permissions::from_mode(0o644))?;
-    }
-    Ok(())
 }
 
 /// Writes `bytes` to `path` in one go.

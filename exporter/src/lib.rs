@@ -10,6 +10,7 @@ mod error;
 mod export;
 pub mod import;
 mod init;
+pub mod leftovers;
 pub mod onnx;
 mod outdir;
 pub mod progress;

@@ -2,24 +2,30 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{Read as _, Seek as _, Write as _},
+    io::{Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
 use tempfile::TempDir;
 
-use crate::error::ExportError;
+use crate::{
+    error::ExportError,
+    leftovers::{Leftover, MadeDirs, sweep},
+};
 
 const LOCK: &str = ".onr.lock";
 const STAGING: &str = ".onr-staging-";
 
 /// An output directory under lock. Files are made in [`staging`](Self::staging) and moved to their
-/// places by [`publish`](Self::publish); dropped before that, nothing has changed.
+/// places by [`publish`](Self::publish); dropped before that, everything is as it was.
 #[derive(Debug)]
 pub struct OutDir {
-    dir: PathBuf,
+    // Dropped in this order: the lock goes after what it protects, then a directory that is empty.
     staging: TempDir,
-    _lock: File,
+    _leftover: Leftover,
+    _lock: Lock,
+    _made: MadeDirs,
+    dir: PathBuf,
 }
 
 impl OutDir {
@@ -29,19 +35,17 @@ impl OutDir {
     /// [`ExportError::Locked`] with the holder, [`ExportError::Write`].
     pub fn open(dir: &Path) -> Result<Self, ExportError> {
         let fail = |cause| ExportError::write(dir, cause);
-        fs::create_dir_all(dir).map_err(fail)?;
-        let lock = lock(dir)?;
+        let made = MadeDirs::make(dir).map_err(fail)?;
+        let lock = Lock::take(dir)?;
         for entry in fs::read_dir(dir).map_err(fail)?.flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with(STAGING) {
+            if entry.file_name().to_string_lossy().starts_with(STAGING) {
                 fs::remove_dir_all(entry.path()).map_err(fail)?;
-            } else if name.starts_with(".onr-") {
-                fs::remove_file(entry.path()).map_err(fail)?;
             }
         }
+        sweep(dir, ".onr-");
         let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(dir).map_err(fail)?;
-        Ok(Self { dir: dir.to_owned(), staging, _lock: lock })
+        let leftover = Leftover::note(staging.path());
+        Ok(Self { staging, _leftover: leftover, _lock: lock, _made: made, dir: dir.to_owned() })
     }
 
     /// Where files are made.
@@ -94,33 +98,74 @@ fn remove_if_there(path: &Path) -> Result<(), ExportError> {
     }
 }
 
-/// The lock is the kernel's: it ends with the process, however that ends.
-fn lock(dir: &Path) -> Result<File, ExportError> {
-    let path = dir.join(LOCK);
-    let fail = |cause| ExportError::write(&path, cause);
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(fail)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let _ = file.read_to_string(&mut holder);
-            let holder = if holder.is_empty() { "another process".into() } else { holder };
-            return Err(ExportError::Locked { dir: dir.to_owned(), holder });
+/// The lock is the kernel's: it ends with the process, however that ends. Its file says who holds it.
+#[derive(Debug)]
+struct Lock {
+    path: PathBuf,
+    _leftover: Leftover,
+    file: File,
+}
+
+impl Lock {
+    fn take(dir: &Path) -> Result<Self, ExportError> {
+        let path = dir.join(LOCK);
+        let fail = |cause| ExportError::write(dir, cause);
+        loop {
+            let mut options = File::options();
+            let options = options.read(true).write(true).create(true).truncate(false);
+            let mut file = options.open(&path).map_err(fail)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(ExportError::Locked { dir: dir.to_owned(), holder: who(&mut file) });
+                }
+                Err(TryLockError::Error(cause)) => return Err(fail(cause)),
+            }
+            // The one before us may have removed the file between our two steps.
+            if !is_same(&file, &path) {
+                continue;
+            }
+            let leftover = Leftover::note(&path);
+            let command: Vec<_> = std::env::args().take(2).collect();
+            let holder = format!("process {} ({})", std::process::id(), command.join(" "));
+            let lock = Self { path, _leftover: leftover, file: file };
+            lock.sign(&holder).map_err(fail)?;
+            return Ok(lock);
         }
-        Err(TryLockError::Error(cause)) => return Err(fail(cause)),
     }
-    let command: Vec<_> = std::env::args().take(2).collect();
-    let holder = format!("process {} ({})", std::process::id(), command.join(" "));
-    file.set_len(0).map_err(fail)?;
-    file.rewind().map_err(fail)?;
-    file.write_all(holder.as_bytes()).map_err(fail)?;
-    Ok(file)
+
+    fn sign(&self, holder: &str) -> std::io::Result<()> {
+        let mut file = &self.file;
+        file.set_len(0)?;
+        file.write_all(holder.as_bytes())
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn who(file: &mut File) -> String {
+    let mut holder = String::new();
+    match file.read_to_string(&mut holder) {
+        Ok(n) if n > 0 => holder,
+        _ => "another process".into(),
+    }
+}
+
+#[cfg(unix)]
+fn is_same(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let inode = |m: fs::Metadata| (m.dev(), m.ino());
+    let here = fs::metadata(path).map(inode);
+    file.metadata().map(inode).is_ok_and(|open| here.is_ok_and(|here| here == open))
+}
+
+#[cfg(not(unix))]
+fn is_same(_: &File, _: &Path) -> bool {
+    true
 }
 
 #[cfg(test)]
@@ -153,13 +198,13 @@ mod tests {
             n.sort();
             n
         };
-        assert_eq!(names(dir.path()), [".onr.lock", "onr.json"]);
+        assert_eq!(names(dir.path()), ["onr.json"]);
         let out = OutDir::open(dir.path()).unwrap();
         fs::write(out.staging().join("a.onnx"), "new").unwrap();
         fs::write(out.staging().join("onr.json"), "new").unwrap();
         fs::write(dir.path().join("a.plan"), "stale").unwrap();
         out.publish("onr.json", |n| n.ends_with(".plan")).unwrap();
-        assert_eq!(names(dir.path()), [".onr.lock", "a.onnx", "onr.json"]);
+        assert_eq!(names(dir.path()), ["a.onnx", "onr.json"]);
         assert_eq!(fs::read_to_string(dir.path().join("onr.json")).unwrap(), "new");
     }
 }

@@ -45,6 +45,7 @@ pub(super) fn diagnose(errors: &[String]) -> Diagnosis {
 }
 
 /// The last error that says something about the graph, on one line.
+#[cfg(feature = "tensorrt-rtx")]
 pub(super) fn last_words(errors: &[String]) -> Option<String> {
     errors.iter().rev().map(|e| words(e)).find(|w| !w.is_empty())
 }
@@ -169,6 +170,7 @@ mod tests {
         );
     }
 
+    #[cfg(feature = "tensorrt-rtx")]
     #[test]
     fn the_last_words_are_about_the_graph() {
         let errors = [

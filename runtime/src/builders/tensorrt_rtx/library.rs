@@ -68,7 +68,7 @@ fn open(library: &Path, parser: &Path) -> Result<Version, String> {
             return Err(format!("there is no library {}", file.display()));
         }
     }
-    let version = elf::version(library)?;
+    let version = sys::version(library)?;
     if version.major != NEEDED.0 || version.minor < NEEDED.1 {
         return Err(format!(
             "{} is version {version}; this onr needs TensorRT for RTX {}.{} or a newer {}.x",
@@ -93,7 +93,7 @@ fn cannot_load(file: &Path, error: &trtx::Error) -> String {
 /// Asks a library for its version. `trtx` does not bind these functions, and tells the version of
 /// its own headers instead.
 #[expect(unsafe_code, reason = "trtx has no safe way to the library's version")]
-mod elf {
+mod sys {
     use std::{
         ffi::{CStr, CString, c_char, c_int, c_void},
         os::unix::ffi::OsStrExt,

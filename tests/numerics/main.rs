@@ -1,0 +1,9 @@
+//! What the exported graphs compute, on both CPU backends: against the NumPy reference, against
+//! themselves (the contract's identities), and against parity's own sensitivity.
+
+mod engines;
+mod half;
+mod identities;
+mod numpy;
+mod sensitivity;
+mod support;
