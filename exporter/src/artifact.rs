@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, Write},
+    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
@@ -108,6 +109,17 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<FileRecord, ExportError> {
 /// # Errors
 /// [`ExportError::Read`].
 pub fn hash_file(path: &Path) -> Result<FileRecord, ExportError> {
+    hash_file_unless(path, &|| ControlFlow::Continue(()))
+}
+
+/// Hashes a file, and asks `go_on` after each MiB.
+///
+/// # Errors
+/// [`ExportError::Read`], [`ExportError::Interrupted`].
+pub fn hash_file_unless(
+    path: &Path,
+    go_on: &dyn Fn() -> ControlFlow<()>,
+) -> Result<FileRecord, ExportError> {
     let fail = |cause| ExportError::read(path, cause);
     let mut file = fs::File::open(path).map_err(fail)?;
     let mut hash = Sha256::new();
@@ -119,6 +131,9 @@ pub fn hash_file(path: &Path) -> Result<FileRecord, ExportError> {
             n => {
                 hash.update(&buffer[..n]);
                 size += n as u64;
+                if go_on().is_break() {
+                    return Err(ExportError::Interrupted);
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use onr_graphs::{Attention, ModelConfig};
+use onr_graphs::{Attention, ModelConfig, model::weights::checkpoint};
 
 use crate::error::ExportError;
 
@@ -35,7 +35,22 @@ pub fn parse_model(text: &str) -> Result<ModelConfig, Vec<String>> {
     let mut reader = Reader { table: model, seen: BTreeSet::new(), problems: stray };
     let config = reader.model();
     reader.finish()?;
-    config.ok_or_else(Vec::new)
+    config.ok_or_else(Vec::new).and_then(|cfg| possible(&cfg).map(|()| cfg))
+}
+
+/// Sizes that are fine one by one may make a model that no machine holds.
+fn possible(cfg: &ModelConfig) -> Result<(), Vec<String>> {
+    let count = |shape: &[usize]| shape.iter().map(|&n| n as u128).product::<u128>();
+    let tensors = checkpoint(cfg);
+    let parameters: u128 = tensors.iter().map(|t| count(&t.shape)).sum();
+    if parameters <= MAX_SIZE as u128 {
+        return Ok(());
+    }
+    let largest = tensors.iter().max_by_key(|t| count(&t.shape));
+    let largest = largest.map_or_else(String::new, |t| format!("`{}` {:?}", t.key, t.shape));
+    Err(vec![format!(
+        "the sizes give {parameters} parameters, more than {MAX_SIZE}; the largest tensor is {largest}"
+    )])
 }
 
 /// The text of a `model.toml` with this configuration.
@@ -272,6 +287,15 @@ temperature = 0.05
                 "model.n_itmes is not a known key; did you mean `n_items`?",
             ]
         );
+    }
+
+    #[test]
+    fn a_model_that_no_machine_holds_is_refused() {
+        let huge = GOOD.replace("1683", "1099511627776").replace("64\nn_h", "1048576\nn_h");
+        let problems = parse_model(&huge).unwrap_err();
+        assert!(problems[0].ends_with("tensor is `item_embedding` [1099511627776, 1048576]"));
+        let wide = GOOD.replace("64\nn_h", "1099511627776\nn_h");
+        assert!(parse_model(&wide).unwrap_err()[0].contains("uvqk.weight"));
     }
 
     #[test]

@@ -172,9 +172,16 @@ impl ExportError {
             }
             Self::Write { cause, .. } => match cause.kind() {
                 io::ErrorKind::StorageFull => "free some space, or choose another --out",
+                io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                    "raise the limit (`ulimit -f`, quota), or choose another --out"
+                }
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                     "choose an --out that you may write to"
                 }
+                io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                    "a file is where a directory is needed: choose another --out"
+                }
+                io::ErrorKind::IsADirectory => "--out is a file here, and that is a directory",
                 _ => return None,
             },
             Self::Locked { .. } => "wait for it, or choose another --out",

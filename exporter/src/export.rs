@@ -106,8 +106,10 @@ pub fn export(job: &ExportJob<'_>, progress: &dyn Progress) -> Result<Exported, 
     let (layout, total) = place(&graphs);
     progress.stage("export", total);
     // The checkpoint is hashed on another core while its tensors are converted on this one.
-    let (weights, checkpoint) =
-        rayon::join(|| write_weights(job, &layout, progress), || job.checkpoint.record());
+    let (weights, checkpoint) = rayon::join(
+        || write_weights(job, &layout, progress),
+        || job.checkpoint.record_unless(&|| progress.advance(0)),
+    );
     let (weights, checkpoint) = (weights?, checkpoint?);
     let placed: BTreeMap<_, _> = layout.into_iter().map(|t| ((t.key, t.dtype), t.place)).collect();
     let graphs =

@@ -14,7 +14,15 @@ use std::{
 };
 
 /// In the order of their making; removed in the other order.
-static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+static LIVE: Mutex<Vec<(PathBuf, Kind)>> = Mutex::new(Vec::new());
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Goes with all that it holds.
+    Temporary,
+    /// A directory that goes if it is empty.
+    Made,
+}
 
 /// Things younger than this may belong to a process that has not locked them yet.
 const SETTLED: Duration = Duration::from_millis(500);
@@ -24,10 +32,14 @@ const SETTLED: Duration = Duration::from_millis(500);
 pub struct Leftover(PathBuf);
 
 impl Leftover {
-    /// Notes a file or directory; of directories that hold something, only temporary ones go.
+    /// Notes a temporary file, or a temporary directory with all that it holds.
     #[must_use]
     pub fn note(path: &Path) -> Self {
-        live().push(path.to_owned());
+        Self::of(path, Kind::Temporary)
+    }
+
+    fn of(path: &Path, kind: Kind) -> Self {
+        live().push((path.to_owned(), kind));
         Self(path.to_owned())
     }
 }
@@ -35,13 +47,13 @@ impl Leftover {
 impl Drop for Leftover {
     fn drop(&mut self) {
         let mut live = live();
-        if let Some(at) = live.iter().rposition(|p| *p == self.0) {
+        if let Some(at) = live.iter().rposition(|(p, _)| *p == self.0) {
             live.remove(at);
         }
     }
 }
 
-fn live() -> MutexGuard<'static, Vec<PathBuf>> {
+fn live() -> MutexGuard<'static, Vec<(PathBuf, Kind)>> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -49,29 +61,21 @@ fn live() -> MutexGuard<'static, Vec<PathBuf>> {
 /// may be running that would not survive theirs.
 pub fn remove_all_and_exit(code: i32) -> ! {
     let live = live();
-    for path in live.iter().rev() {
+    for (path, kind) in live.iter().rev() {
         // Somebody may still be writing into it.
-        let attempts = 0..10;
-        let _ = attempts.into_iter().find(|_| remove(path).is_ok());
+        let _ = (0..10).find(|_| remove(path, *kind));
     }
     sys::_exit(code)
 }
 
-/// A temporary thing has our prefix and goes with all that it holds; any other directory goes if it
-/// is empty.
-fn remove(path: &Path) -> io::Result<()> {
-    let ours = path.file_name().is_some_and(|n| n.to_string_lossy().contains("onr-"));
-    let gone = match fs::symlink_metadata(path) {
-        Ok(m) if m.is_dir() && ours => fs::remove_dir_all(path),
-        Ok(m) if m.is_dir() => fs::remove_dir(path),
-        Ok(_) => fs::remove_file(path),
-        Err(e) => Err(e),
+/// Is it gone, or is it to stay?
+fn remove(path: &Path, kind: Kind) -> bool {
+    let done = match (kind, path.is_dir()) {
+        (Kind::Made, _) => return fs::remove_dir(path).is_ok() || path.exists(),
+        (Kind::Temporary, true) => fs::remove_dir_all(path),
+        (Kind::Temporary, false) => fs::remove_file(path),
     };
-    match gone {
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound) => Ok(()),
-        Err(e) if matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty) && !ours => Ok(()),
-        other => other,
-    }
+    done.is_ok() || !path.exists()
 }
 
 /// Locks a temporary file or directory for as long as the returned value lives, so that [`sweep`]
@@ -114,7 +118,7 @@ impl MadeDirs {
         let mut made = Self::default();
         for dir in missing {
             match fs::create_dir(dir) {
-                Ok(()) => made.0.push(Leftover::note(dir)),
+                Ok(()) => made.0.push(Leftover::of(dir, Kind::Made)),
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
                 Err(e) => return Err(e),
             }

@@ -117,7 +117,10 @@ impl Lock {
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    return Err(ExportError::Locked { dir: dir.to_owned(), holder: who(&mut file) });
+                    return Err(ExportError::Locked {
+                        dir: dir.to_owned(),
+                        holder: who(&mut file),
+                    });
                 }
                 Err(TryLockError::Error(cause)) => return Err(fail(cause)),
             }
@@ -128,7 +131,7 @@ impl Lock {
             let leftover = Leftover::note(&path);
             let command: Vec<_> = std::env::args().take(2).collect();
             let holder = format!("process {} ({})", std::process::id(), command.join(" "));
-            let lock = Self { path, _leftover: leftover, file: file };
+            let lock = Self { path, _leftover: leftover, file };
             lock.sign(&holder).map_err(fail)?;
             return Ok(lock);
         }

@@ -1,11 +1,16 @@
 //! Files that appear whole or not at all.
 
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
 use crate::error::RequestError;
+
+/// A file younger than this may belong to a process that has not locked it yet.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// Writes beside `path` and renames on [`AtomicFile::commit`]: a reader sees the old file or the
 /// new one, never half of either. Dropped without `commit`, nothing remains.
@@ -24,13 +29,18 @@ impl AtomicFile {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = format!(".onr-{name}-");
+        sweep(folder, &prefix);
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".onr-").suffix(".tmp");
+        builder.prefix(&prefix).suffix(".tmp");
         #[cfg(unix)]
         let mode: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
         #[cfg(unix)]
         builder.permissions(mode);
         let file = builder.tempfile_in(folder).map_err(write_error(path))?;
+        // The kernel lets go of it when this process ends, however that ends.
+        let _ = file.as_file().try_lock();
         Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
     }
 
@@ -59,6 +69,19 @@ impl Write for AtomicFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+/// Removes what killed processes left of the file that is to be written again: nobody holds its lock.
+fn sweep(folder: &Path, prefix: &str) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if entry.file_name().to_string_lossy().starts_with(prefix)
+            && age().is_some_and(|age| age > SETTLED)
+            && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
+        {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -95,6 +118,18 @@ mod tests {
         file.write_all(b"half").unwrap();
         drop(file);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let left = dir.path().join(".onr-a.txt-Xy.tmp");
+        std::fs::write(&left, "half").unwrap();
+        std::thread::sleep(SETTLED * 2);
+        let _alive = AtomicFile::create(&dir.path().join("a.txt")).unwrap();
+        assert!(!left.exists());
+        let _second = AtomicFile::create(&dir.path().join("a.txt")).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "the living stay");
     }
 
     #[cfg(unix)]

@@ -1,5 +1,7 @@
 //! Advice for each error, apart from the fact that the error states.
 
+use std::io::ErrorKind;
+
 use crate::error::RequestError;
 
 impl RequestError {
@@ -34,6 +36,10 @@ impl RequestError {
             Self::VocabTooLarge { .. } => {
                 "give the vocabulary that the model was trained with, or train with a larger n_items"
             }
+            Self::Read { cause, .. } if cause.kind() == ErrorKind::NotFound => {
+                "`onr requests` makes one from an interaction log"
+            }
+            Self::Extension { .. } => "the format follows from the extension: rename the file",
             Self::TooManyRows { .. } => "split the log by user",
             _ => return None,
         };

@@ -256,7 +256,8 @@ impl Manifest {
     pub fn verify(&self, dir: &Path) -> Result<usize, ManifestError> {
         let mut problems = Vec::new();
         let file = dir.join(MANIFEST_FILE);
-        let text = fs::read_to_string(&file).map_err(|cause| ManifestError::Read { file, cause })?;
+        let text =
+            fs::read_to_string(&file).map_err(|cause| ManifestError::Read { file, cause })?;
         if !is_sealed(&text, &self.sha256) {
             problems.push(format!("{MANIFEST_FILE} was changed after it was written"));
         }

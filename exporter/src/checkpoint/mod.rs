@@ -6,7 +6,7 @@ mod map;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    ops::Range,
+    ops::{ControlFlow, Range},
     path::{Component, Path, PathBuf},
 };
 
@@ -219,11 +219,22 @@ impl Checkpoint {
     /// # Errors
     /// [`ExportError::Read`].
     pub fn record(&self) -> Result<CheckpointRecord, ExportError> {
+        self.record_unless(&|| ControlFlow::Continue(()))
+    }
+
+    /// Path, size and SHA-256, unless `go_on` says break meanwhile.
+    ///
+    /// # Errors
+    /// [`ExportError::Read`], [`ExportError::Interrupted`].
+    pub fn record_unless(
+        &self,
+        go_on: &dyn Fn() -> ControlFlow<()>,
+    ) -> Result<CheckpointRecord, ExportError> {
         let sharded = self.files.len() != 1 || self.files[0].path() != self.path;
-        let FileRecord { mut size, mut sha256 } = artifact::hash_file(&self.path)?;
+        let FileRecord { mut size, mut sha256 } = artifact::hash_file_unless(&self.path, go_on)?;
         if sharded {
             for file in &self.files {
-                let shard = artifact::hash_file(file.path())?;
+                let shard = artifact::hash_file_unless(file.path(), go_on)?;
                 size += shard.size;
                 sha256.push_str(&shard.sha256);
             }
