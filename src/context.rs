@@ -1,39 +1,96 @@
 //! What commands need besides their settings.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
 };
 
-use onr_exporter::Progress;
+use onr_exporter::{
+    ExportError, Progress,
+    leftovers::{self, Leftover},
+};
 use onr_runtime::libraries::Search;
+use tempfile::TempDir;
 
-use crate::show::Bars;
+use crate::{
+    exit::Exit,
+    show::{self, Bars},
+};
+
+/// How long a command may take to end by itself after Ctrl-C. Libraries of vendors can be deaf for
+/// longer.
+const GRACE: Duration = Duration::from_millis(1500);
+
+/// Directories of reference graphs begin with this.
+const SCRATCH: &str = "onr-scratch-";
 
 /// Where progress goes and where libraries are looked for. The only place that reads the environment
 /// and installs a signal handler.
 pub(crate) struct Context {
     pub(crate) search: Search,
     bars: Bars,
+    ended: Arc<AtomicBool>,
 }
 
 impl Context {
     pub(crate) fn new(json: bool) -> Self {
         let interrupted = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&interrupted);
+        let ended = Arc::new(AtomicBool::new(false));
+        let (flag, end) = (Arc::clone(&interrupted), Arc::clone(&ended));
         // The first Ctrl-C asks for a clean end, the second one does not wait for it.
         let handler = ctrlc::set_handler(move || {
-            if flag.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
-            }
+            let again = flag.swap(true, Ordering::SeqCst);
+            let end = Arc::clone(&end);
+            thread::spawn(move || {
+                thread::sleep(if again { Duration::ZERO } else { GRACE });
+                if !end.swap(true, Ordering::SeqCst) {
+                    show::error(&ExportError::Interrupted.into(), json);
+                    leftovers::remove_all_and_exit(Exit::Interrupted as i32);
+                }
+            });
         });
         if let Err(e) = handler {
             tracing::warn!("Ctrl-C will leave temporary files behind: {e}");
         }
-        Self { search: Search::from_env(), bars: Bars::new(json, interrupted) }
+        Self { search: Search::from_env(), bars: Bars::new(json, interrupted), ended }
     }
 
     pub(crate) fn progress(&self) -> &dyn Progress {
         &self.bars
+    }
+
+    /// To be called before the outcome is shown: from here on, Ctrl-C changes nothing. Where the other
+    /// thread was first, this one waits for the end of the process.
+    pub(crate) fn end(&self) {
+        while self.ended.swap(true, Ordering::SeqCst) {
+            thread::park();
+        }
+    }
+}
+
+/// A temporary directory for what libraries below put into temporary directories. It goes with this
+/// value, on a forced end, and after a kill in the next run that makes one.
+pub(crate) struct Scratch {
+    _dir: TempDir,
+    _leftover: Leftover,
+    _lock: Option<File>,
+}
+
+impl Scratch {
+    pub(crate) fn make() -> Result<Self, ExportError> {
+        let root = tempfile::env::temp_dir();
+        leftovers::sweep(&root, SCRATCH);
+        let dir = TempDir::with_prefix_in(SCRATCH, &root)
+            .map_err(|cause| ExportError::Write { file: root, cause })?;
+        let lock = leftovers::hold(dir.path());
+        let leftover = Leftover::note(dir.path());
+        // Fails only when it was called before, and once is enough.
+        let _ = tempfile::env::override_temp_dir(dir.path());
+        Ok(Self { _dir: dir, _leftover: leftover, _lock: lock })
     }
 }

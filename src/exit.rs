@@ -33,17 +33,24 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// A command line that makes no sense, found after parsing.
+/// Something that `onr` itself refuses, rather than a library below it.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
-pub(crate) struct Usage {
-    pub(crate) what: String,
-    pub(crate) hint: Option<String>,
+pub(crate) struct Refusal {
+    exit: Exit,
+    what: String,
+    hint: Option<String>,
 }
 
-impl Usage {
-    pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), hint: None }
+impl Refusal {
+    /// A command line that makes no sense.
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, what: what.into(), hint: None }
+    }
+
+    /// A model or data that cannot be used.
+    pub(crate) fn wrong(what: impl Into<String>) -> Self {
+        Self { exit: Exit::Wrong, what: what.into(), hint: None }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -54,12 +61,20 @@ impl Usage {
 
 /// The exit code and the advice of an error, from the first cause that has an opinion.
 pub(crate) fn judge(error: &anyhow::Error) -> (Exit, Option<String>) {
-    error.chain().find_map(opinion).unwrap_or((Exit::Wrong, None))
+    let (exit, hint) = error.chain().find_map(opinion).unwrap_or((Exit::Wrong, None));
+    (exit, hint.or_else(|| error.chain().find_map(no_room)))
+}
+
+/// A full disk can be met anywhere.
+fn no_room(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let kind = cause.downcast_ref::<std::io::Error>()?.kind();
+    (kind == std::io::ErrorKind::StorageFull)
+        .then(|| "free some space; temporary files go where TMPDIR says".to_owned())
 }
 
 fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<String>)> {
-    if let Some(e) = cause.downcast_ref::<Usage>() {
-        return Some((Exit::Usage, e.hint.clone()));
+    if let Some(e) = cause.downcast_ref::<Refusal>() {
+        return Some((e.exit, e.hint.clone()));
     }
     if let Some(e) = cause.downcast_ref::<ProfileError>() {
         return Some((Exit::Usage, Some(e.hint())));
@@ -74,24 +89,44 @@ fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<St
         return Some((of_run(e), e.hint().map(str::to_owned)));
     }
     if let Some(e) = cause.downcast_ref::<ParityError>() {
-        let exit = match e {
-            ParityError::Run(run) => of_run(run),
-            ParityError::Export(ExportError::Interrupted) | ParityError::Interrupted => {
-                Exit::Interrupted
-            }
-            _ => Exit::Wrong,
-        };
-        return Some((exit, e.hint()));
+        return Some((of_parity(e), e.hint()));
     }
     if let Some(e) = cause.downcast_ref::<ManifestError>() {
         return Some((Exit::Wrong, e.hint()));
     }
     if let Some(e) = cause.downcast_ref::<ExportError>() {
-        let interrupted = matches!(e, ExportError::Interrupted);
-        return Some((if interrupted { Exit::Interrupted } else { Exit::Wrong }, e.hint()));
+        return Some((of_export(e), e.hint()));
     }
     let request = cause.downcast_ref::<RequestError>()?;
-    Some((Exit::Wrong, request.hint()))
+    Some((of_request(request), request.hint()))
+}
+
+fn of_parity(e: &ParityError) -> Exit {
+    match e {
+        ParityError::Run(run) => of_run(run),
+        ParityError::Export(export) => of_export(export),
+        ParityError::Interrupted => Exit::Interrupted,
+        _ => Exit::Wrong,
+    }
+}
+
+fn of_export(e: &ExportError) -> Exit {
+    match e {
+        ExportError::Interrupted => Exit::Interrupted,
+        ExportError::Retrieval { .. } => Exit::Usage,
+        _ => Exit::Wrong,
+    }
+}
+
+/// What was typed is wrong in some of them, what lies in files in the others.
+fn of_request(e: &RequestError) -> Exit {
+    match e {
+        RequestError::ActionRule { .. }
+        | RequestError::RuleAction { .. }
+        | RequestError::OptionValue { .. }
+        | RequestError::Extension { .. } => Exit::Usage,
+        _ => Exit::Wrong,
+    }
 }
 
 fn of_engine(e: &EngineError) -> Exit {

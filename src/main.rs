@@ -14,20 +14,19 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::{args::Cli, context::Context, exit::Exit};
+use crate::{args::Cli, context::Context, show::Detail};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(e) => {
-            // Help and version are no errors; clap knows which stream each belongs to.
-            let _ = e.print();
-            return if e.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() };
-        }
+        Err(e) => return show::refused(&e, std::env::args_os().any(|a| a == "--json")).into(),
     };
     show::start_log(cli.verbose);
     let context = Context::new(cli.json);
-    let exit = match commands::run(cli.command, &context) {
+    let detail = if cli.verbose > 0 { Detail::All } else { Detail::Short };
+    let outcome = commands::run(cli.command, detail, &context);
+    context.end();
+    let exit = match outcome {
         Ok(report) => show::report(&report, cli.json),
         Err(error) => show::error(&error, cli.json),
     };

@@ -2,15 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use onr_exporter::{Checkpoint, ExportError, read_model};
+use onr_exporter::{Checkpoint, ExportError, leftovers::MadeDirs, read_model};
 use onr_graphs::{Filter, GraphKind, GraphOptions, ItemInput, ModelConfig, Profile};
 use onr_requests::{CheckOptions, CheckedRequests, Limits, Report, Request, random_requests};
 use onr_runtime::builder::Target;
 
 use crate::{
     args::{ExportChoiceArgs, IoPrecisionArg},
-    exit::Usage,
+    exit::Refusal,
 };
 
 /// Candidates per task unless `--top-k` says otherwise.
@@ -57,12 +56,12 @@ pub(crate) fn profile(max_seq_len: usize, typed: Option<&str>) -> anyhow::Result
     Ok(profile)
 }
 
-fn top_k(typed: Option<usize>, config: &ModelConfig) -> Result<usize, Usage> {
+fn top_k(typed: Option<usize>, config: &ModelConfig) -> Result<usize, Refusal> {
     let most = GraphOptions::MAX_TOP_K.min(config.n_items - 1);
     match typed {
         None => Ok(DEFAULT_TOP_K.min(most)),
         Some(k) if (1..=most).contains(&k) => Ok(k),
-        Some(k) => Err(Usage::new(format!("--top-k {k} is outside 1..={most}")).hint(format!(
+        Some(k) => Err(Refusal::usage(format!("--top-k {k} is outside 1..={most}")).hint(format!(
             "the model has {} items, and TensorRT's TopK takes at most {}",
             config.n_items - 1,
             GraphOptions::MAX_TOP_K
@@ -70,7 +69,7 @@ fn top_k(typed: Option<usize>, config: &ModelConfig) -> Result<usize, Usage> {
     }
 }
 
-fn graphs(names: &[String], input: ItemInput) -> Result<Vec<GraphKind>, Usage> {
+fn graphs(names: &[String], input: ItemInput) -> Result<Vec<GraphKind>, Refusal> {
     let known = || GraphKind::ALL.map(GraphKind::name).join(", ");
     if names.is_empty() {
         let fits = |k: &GraphKind| input == ItemInput::Ids || *k != GraphKind::OneRanker;
@@ -78,19 +77,23 @@ fn graphs(names: &[String], input: ItemInput) -> Result<Vec<GraphKind>, Usage> {
     }
     let kinds = names.iter().map(|name| {
         GraphKind::from_name(name)
-            .ok_or_else(|| Usage::new(format!("`{name}` is not a graph; known: {}", known())))
+            .ok_or_else(|| Refusal::usage(format!("`{name}` is not a graph; known: {}", known())))
     });
     let mut kinds = kinds.collect::<Result<Vec<_>, _>>()?;
     kinds.sort_unstable();
     kinds.dedup();
+    if input == ItemInput::Embeddings && kinds.contains(&GraphKind::OneRanker) {
+        let what = "graph oneranker retrieves from the item table, which --item-input embeddings leaves out";
+        return Err(Refusal::usage(what).hint("leave oneranker out of --graphs, or use ids"));
+    }
     Ok(kinds)
 }
 
 /// `--target sm86,sm89`
-pub(crate) fn targets(typed: &[String]) -> Result<Vec<Target>, Usage> {
+pub(crate) fn targets(typed: &[String]) -> Result<Vec<Target>, Refusal> {
     let mut targets = typed
         .iter()
-        .map(|t| t.parse::<Target>().map_err(|e| Usage::new(e.to_string())))
+        .map(|t| t.parse::<Target>().map_err(|e| Refusal::usage(e.to_string())))
         .collect::<Result<Vec<_>, _>>()?;
     targets.sort_unstable();
     targets.dedup();
@@ -122,9 +125,18 @@ impl Requests {
         };
         let mut checked = CheckedRequests::open(file, limits, options)?;
         let list = checked.by_ref().collect::<Result<Vec<_>, _>>()?;
-        anyhow::ensure!(!list.is_empty(), "{} has no requests", file.display());
+        if list.is_empty() {
+            return Err(Refusal::wrong(format!("{} has no requests", file.display()))
+                .hint("was the file copied completely?")
+                .into());
+        }
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { list, from: name, warnings: noticed(&checked.report()) })
+        let warnings = noticed(&checked.report());
+        if options.strict && !warnings.is_empty() {
+            let what = format!("{}: {}", file.display(), warnings.join("; "));
+            return Err(Refusal::wrong(what).hint("without --strict these are warnings").into());
+        }
+        Ok(Self { list, from: name, warnings })
     }
 }
 
@@ -136,15 +148,17 @@ pub(crate) const fn limits(config: &ModelConfig) -> Limits {
 /// What people should know about requests that were accepted.
 pub(crate) fn noticed(report: &Report) -> Vec<String> {
     let counts = [
-        (report.cut_histories, "histories were longer than max_seq_len and were cut"),
-        (report.sorted_histories, "histories were sorted by time"),
-        (report.unknown_history_items, "behaviours have items that the model does not know"),
-        (report.unknown_candidates, "candidates are items that the model does not know"),
-        (report.unknown_actions, "behaviours have actions that the model does not know"),
-        (report.repeated_candidates, "candidates are repeated within a request"),
+        (report.cut_histories, "histories longer than max_seq_len, cut to their latest behaviours"),
+        (report.unknown_history_items, "behaviours with an item that the model does not know"),
+        (report.unknown_candidates, "candidates that the model does not know"),
+        (report.unknown_actions, "behaviours with an action that the model does not know"),
+        (report.padding_candidates, "candidates that are the padding id 0"),
+        (report.repeated_candidates, "candidates repeated within a request"),
+        (report.made_before_last_behaviour, "requests made before their last behaviour"),
+        (report.times_beyond_seconds, "requests with times past the year 5138: milliseconds?"),
     ];
     let mut lines: Vec<String> =
-        counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what}: {n}")).collect();
     if !report.ignored_fields.is_empty() {
         let names: Vec<_> = report.ignored_fields.iter().map(String::as_str).collect();
         lines.push(format!("unknown fields were ignored: {}", names.join(", ")));
@@ -157,12 +171,8 @@ pub(crate) fn recorded_checkpoint(recorded: &Path, dir: &Path) -> Option<PathBuf
     [recorded.to_owned(), dir.join(recorded)].into_iter().find(|p| p.is_file())
 }
 
-/// Creates the directory that a file goes into.
-pub(crate) fn make_parent(file: &Path) -> anyhow::Result<()> {
-    match file.parent().filter(|p| !p.as_os_str().is_empty()) {
-        None => Ok(()),
-        Some(dir) => std::fs::create_dir_all(dir)
-            .map_err(|cause| ExportError::Write { file: dir.to_owned(), cause })
-            .context("cannot create the output's directory"),
-    }
+/// Creates the directory that a file goes into; it stays if the file comes to be.
+pub(crate) fn make_parent(file: &Path) -> Result<MadeDirs, ExportError> {
+    let dir = file.parent().unwrap_or(Path::new(""));
+    MadeDirs::make(dir).map_err(|cause| ExportError::Write { file: dir.to_owned(), cause })
 }

@@ -190,7 +190,7 @@ pub(crate) struct BuildEngineArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "onnx", conflicts_with = "onnx")]
     pub(crate) weights: Option<PathBuf>,
     /// Compile this ONNX file as it is; parity is then only that of two backends on one file
-    #[arg(long, value_name = "ONNX")]
+    #[arg(long, value_name = "ONNX", conflicts_with_all = ["graphs", "precision", "io_precision", "item_input", "with_filter", "top_k", "requests", "sort", "strict", "vocab"])]
     pub(crate) onnx: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) choices: ExportChoiceArgs,
@@ -206,7 +206,7 @@ pub(crate) struct BuildEngineArgs {
     #[arg(long, value_name = "TARGETS", value_delimiter = ',')]
     pub(crate) target: Vec<String>,
     /// Most scratch memory of a kernel, in MiB
-    #[arg(long, value_name = "MIB")]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
     pub(crate) workspace: Option<u64>,
     /// External item ids, carried along [default: vocab.json beside --requests]
     #[arg(long, value_name = "JSON")]

@@ -62,5 +62,8 @@ pub(crate) enum Command {
     /// Check that every file of a directory is there with its SHA-256
     Verify(VerifyArgs),
     /// Show which libraries were found, where, and what to do about a missing one
+    #[command(
+        after_help = "Examples:\n  onr doctor\n  ONR_TENSORRT_DIR=/opt/tensorrt-rtx/lib onr doctor"
+    )]
     Doctor,
 }

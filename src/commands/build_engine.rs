@@ -10,21 +10,22 @@ use onr_runtime::{
     backends::tract::TractBackend,
     builder::{BuildJob, BuiltEngine, EngineBuilder, EngineError, Target},
     builders::{TensorRtRtx, Trtexec},
-    manifest::{MANIFEST_FILE, Manifest},
+    manifest::Manifest,
     parity::{ParityJob, ParityReport, Reference, check, compare_onnx},
 };
 use serde::Serialize;
 
 use super::{
-    export::{graph_table, stage, stale, unknown_weights},
-    parity::{ROWS, candidate, describe},
+    describe::describe,
+    export::{graph_table, publish, stage, unknown_weights},
+    parity::{ROWS, candidate},
 };
 use crate::{
     args::{BuildEngineArgs, CandidateArg},
-    context::Context,
-    exit::{Exit, Usage},
+    context::{Context, Scratch},
+    exit::{Exit, Refusal},
     settings::{ExportSettings, Requests, profile, targets},
-    show::{Report, Table, bytes, seconds},
+    show::{Detail, Report, Table, bytes, seconds},
 };
 
 #[derive(Serialize)]
@@ -50,7 +51,7 @@ pub(crate) fn run(args: &BuildEngineArgs, context: &Context) -> anyhow::Result<E
     match (&args.onnx, &args.model, &args.weights) {
         (Some(onnx), ..) => cx.one_file(onnx),
         (None, Some(model), Some(weights)) => cx.whole_model(model, weights),
-        _ => Err(Usage::new("--model and --weights, or --onnx, are needed").into()),
+        _ => Err(Refusal::usage("--model and --weights, or --onnx, are needed").into()),
     }
 }
 
@@ -86,7 +87,7 @@ impl Build<'_> {
             }
             self.carry_vocab(out.staging(), &mut manifest)?;
             manifest.write(out.staging())?;
-            out.publish(MANIFEST_FILE, stale)?;
+            publish(out)?;
         }
         Ok(EnginesBuilt {
             out: self.args.out.clone(),
@@ -104,6 +105,7 @@ impl Build<'_> {
         dir: &Path,
         manifest: &Manifest,
     ) -> anyhow::Result<ParityReport> {
+        let _scratch = Scratch::make()?;
         let reference = TractBackend::new();
         let progress = self.context.progress();
         let built =
@@ -158,9 +160,23 @@ impl Build<'_> {
         Ok(())
     }
 
+    /// A plan published into the directory that an export made would take the export's manifest, and
+    /// the file itself, away.
+    fn spare(&self, onnx: &Path) -> Result<(), Refusal> {
+        let inside = onnx.parent().and_then(|d| d.canonicalize().ok());
+        let same = inside.is_some() && inside == self.args.out.canonicalize().ok();
+        let name = onnx.file_name().unwrap_or_default().to_string_lossy();
+        if same && Manifest::read(&self.args.out).is_ok_and(|m| m.files.contains_key(&*name)) {
+            let what = format!("{} is a part of what --out holds", onnx.display());
+            return Err(Refusal::usage(what).hint("choose another --out"));
+        }
+        Ok(())
+    }
+
     /// From an ONNX file as it is: two backends on the same file.
     fn one_file(&self, onnx: &Path) -> anyhow::Result<EnginesBuilt> {
         let file = OnnxFile::read(onnx)?;
+        self.spare(onnx)?;
         let profile = profile(256, self.args.choices.profile.as_deref())?;
         let report = compare_onnx(onnx, &TractBackend::new(), self.ort, &profile)?;
         let passed = report.passed();
@@ -185,7 +201,7 @@ impl Build<'_> {
             manifest.files.insert(name, artifact::hash_file(job.plan)?);
             manifest.engines.insert(stem.clone(), built);
             manifest.write(out.staging())?;
-            out.publish(MANIFEST_FILE, stale)?;
+            publish(out)?;
         }
         Ok(EnginesBuilt {
             out: self.args.out.clone(),
@@ -205,7 +221,7 @@ fn builder(typed: &str, context: &Context) -> anyhow::Result<Box<dyn EngineBuild
             let found = context.search.tensorrt()?;
             Ok(Box::new(TensorRtRtx::new(found.runtime.path, found.parser.path)))
         }
-        _ => Err(Usage::new(format!("`{typed}` is not a builder"))
+        _ => Err(Refusal::usage(format!("`{typed}` is not a builder"))
             .hint("`tensorrt-rtx`, or `trtexec=/usr/src/tensorrt/bin/trtexec`")
             .into()),
     }
@@ -237,8 +253,9 @@ fn made_by(built: &BuiltEngine) -> String {
 }
 
 impl Report for EnginesBuilt {
-    fn human(&self) -> String {
-        let parity = self.manifest.parity.as_ref().map(describe).unwrap_or_default();
+    fn human(&self, detail: Detail) -> String {
+        let parity = self.manifest.parity.as_ref();
+        let parity = parity.map(|p| describe(p, detail)).unwrap_or_default();
         if !self.passed {
             return format!("{parity}\nNothing was written to {}.", self.out.display());
         }

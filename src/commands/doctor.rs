@@ -8,7 +8,11 @@ use onr_runtime::{
 };
 use serde::Serialize;
 
-use crate::{context::Context, exit::Exit, show::Report};
+use crate::{
+    context::Context,
+    exit::Exit,
+    show::{Detail, Report},
+};
 
 #[derive(Serialize)]
 pub(crate) struct Diagnosis {
@@ -50,7 +54,7 @@ pub(crate) fn run(context: &Context) -> Diagnosis {
 }
 
 impl Report for Diagnosis {
-    fn human(&self) -> String {
+    fn human(&self, _: Detail) -> String {
         let mut lines = vec![format!("onr {}", self.onr)];
         for part in &self.parts {
             match &part.state {

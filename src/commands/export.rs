@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use onr_exporter::{ExportJob, Exported, OutDir, WEIGHTS_FILE, export};
+use onr_exporter::{ExportError, ExportJob, Exported, OutDir, WEIGHTS_FILE, export};
 use onr_runtime::manifest::{MANIFEST_FILE, Manifest};
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use crate::{
     args::ExportArgs,
     context::Context,
     settings::ExportSettings,
-    show::{Report, Table, bytes},
+    show::{Detail, Report, Table, bytes},
 };
 
 #[derive(Serialize)]
@@ -26,7 +26,7 @@ pub(crate) fn run(args: &ExportArgs, context: &Context) -> anyhow::Result<Export
     let out = OutDir::open(&args.out)?;
     let (exported, mut manifest) = stage(&settings, out.staging(), context)?;
     manifest.write(out.staging())?;
-    out.publish(MANIFEST_FILE, stale)?;
+    publish(out)?;
     let precision = settings.options.precision.name().to_owned();
     Ok(ExportDone { out: args.out.clone(), precision, exported })
 }
@@ -54,10 +54,11 @@ pub(super) fn stage(
     Ok((exported, manifest))
 }
 
-/// Files of an earlier run in the same directory, which the new manifest would not name.
-pub(super) fn stale(name: &str) -> bool {
-    let ends = [".onnx", ".plan"].iter().any(|end| name.ends_with(end));
-    ends || name == WEIGHTS_FILE || name == "vocab.json"
+/// Publishes what was staged. What the directory's earlier manifest named goes; other files are none
+/// of our business.
+pub(super) fn publish(out: OutDir) -> Result<(), ExportError> {
+    let earlier = Manifest::read(out.dir()).map(|m| m.files).unwrap_or_default();
+    out.publish(MANIFEST_FILE, |name| earlier.contains_key(name))
 }
 
 /// What an export says about weights that the model does not have.
@@ -97,7 +98,7 @@ pub(super) fn graph_table(exported: &Exported) -> String {
 }
 
 impl Report for ExportDone {
-    fn human(&self) -> String {
+    fn human(&self, _: Detail) -> String {
         let untrained = if self.exported.checkpoint.untrained { ", untrained weights" } else { "" };
         let head = format!("{} ({}{untrained})", self.out.display(), self.precision);
         format!("{head}\n{}", graph_table(&self.exported))

@@ -13,7 +13,7 @@ use crate::{
     args::ImportArgs,
     context::Context,
     settings::make_parent,
-    show::{Report, bytes},
+    show::{Detail, Report, bytes},
 };
 
 #[derive(Serialize)]
@@ -27,13 +27,13 @@ pub(crate) fn run(args: &ImportArgs, context: &Context) -> anyhow::Result<Import
     let config = read_model(&args.model)?;
     let map = ImportMap::resolve(&args.map)?;
     let source = Checkpoint::open(&args.weights)?;
-    make_parent(&args.out)?;
+    let _made = make_parent(&args.out)?;
     let imported = import(&map, &source, &config, &args.out, context.progress())?;
     Ok(ImportDone { out: args.out.clone(), imported })
 }
 
 impl Report for ImportDone {
-    fn human(&self) -> String {
+    fn human(&self, _: Detail) -> String {
         let i = &self.imported;
         format!(
             "{}: {} tensors, {} ({} transposed, {} merged, {} reordered, {} filled)",

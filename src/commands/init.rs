@@ -9,7 +9,7 @@ use crate::{
     args::InitArgs,
     context::Context,
     settings::make_parent,
-    show::{Report, bytes},
+    show::{Detail, Report, bytes},
 };
 
 #[derive(Serialize)]
@@ -22,13 +22,13 @@ pub(crate) struct Initialised {
 
 pub(crate) fn run(args: &InitArgs, context: &Context) -> anyhow::Result<Initialised> {
     let config = read_model(&args.model)?;
-    make_parent(&args.out)?;
+    let _made = make_parent(&args.out)?;
     let file = init(&config, args.seed, &args.out, context.progress())?;
     Ok(Initialised { out: args.out.clone(), seed: args.seed, untrained: true, file })
 }
 
 impl Report for Initialised {
-    fn human(&self) -> String {
+    fn human(&self, _: Detail) -> String {
         let size = bytes(self.file.size);
         format!("{}: {size} of random weights, seed {} (untrained)", self.out.display(), self.seed)
     }

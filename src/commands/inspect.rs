@@ -23,8 +23,8 @@ use serde::Serialize;
 
 use crate::{
     args::InspectArgs,
-    exit::Usage,
-    show::{Report, Table, bytes},
+    exit::Refusal,
+    show::{Detail, Report, Table, bytes},
 };
 
 /// What was found, by kind of file.
@@ -64,6 +64,9 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Inspected> {
         let manifest = Box::new(Manifest::read(dir)?);
         return Ok(Inspected::Manifest { dir: dir.to_owned(), manifest });
     }
+    if let Err(cause) = file.metadata() {
+        return Err(ExportError::Read { file: file.clone(), cause }.into());
+    }
     let extension = file.extension().unwrap_or_default().to_string_lossy().into_owned();
     match extension.as_str() {
         "toml" => model(file),
@@ -71,7 +74,7 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Inspected> {
         "onnx" => Ok(Inspected::Onnx(OnnxFile::read(file)?)),
         "plan" | "engine" => Ok(Inspected::Plan(Box::new(plan(file)?))),
         "jsonl" | "parquet" => requests(file),
-        _ => Err(Usage::new(format!("{}: not a kind of file that onr knows", file.display()))
+        _ => Err(Refusal::usage(format!("{}: not a kind of file that onr knows", file.display()))
             .hint(
                 "a directory with onr.json, or .toml, .safetensors, .onnx, .plan, .jsonl, .parquet",
             )
@@ -217,7 +220,7 @@ fn manifest_text(dir: &Path, m: &Manifest) -> String {
 }
 
 impl Report for Inspected {
-    fn human(&self) -> String {
+    fn human(&self, _: Detail) -> String {
         match self {
             Self::Model { text, tensors, parameters } => {
                 format!("{text}\n{tensors} tensors, {parameters} parameters")

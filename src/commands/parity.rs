@@ -3,23 +3,24 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use onr_exporter::{Checkpoint, ExportError, onnx::OnnxFile, read_model};
+use onr_exporter::{Checkpoint, onnx::OnnxFile, read_model};
 use onr_graphs::{GraphOptions, ModelConfig};
 use onr_requests::CheckOptions;
 use onr_runtime::{
     backend::{Availability, Backend, RunError},
     backends::{ort::OrtBackend, tract::TractBackend},
     manifest::{Manifest, ManifestError},
-    parity::{Golden, ParityJob, ParityReport, Reference, Strength, check, check_golden},
+    parity::{Golden, ParityJob, ParityReport, Reference, check, check_golden},
 };
 use serde::Serialize;
 
+use super::describe::describe;
 use crate::{
     args::{CandidateArg, ParityArgs},
-    context::Context,
-    exit::{Exit, Usage},
+    context::{Context, Scratch},
+    exit::{Exit, Refusal},
     settings::{Requests, recorded_checkpoint},
-    show::{Report, Table, figure, seconds},
+    show::{Detail, Report},
 };
 
 #[derive(Serialize)]
@@ -56,19 +57,17 @@ pub(crate) fn run(args: &ParityArgs, context: &Context) -> anyhow::Result<Parity
         requests_from: &requests.from,
         rows: ROWS,
     };
+    let _scratch = Scratch::make()?;
     let mut reports = Vec::new();
+    let mut warnings = requests.warnings.clone();
     if let Some(golden) = &args.golden {
         reports.push(check_golden(&job, &Golden::read(golden)?)?);
     }
     match checkpoint(args, &manifest) {
-        Ok((path, sha256)) => {
+        Ok(path) => {
             let weights = Checkpoint::open(&path)?;
             let built = Reference::build(&config, &options, &weights, context.progress())?;
-            if let Some(recorded) = sha256.filter(|s| s != built.checkpoint_sha256()) {
-                let reason =
-                    format!("it is not the checkpoint that was exported ({recorded:.12}..)");
-                anyhow::bail!(changed(&path, reason));
-            }
+            warnings.extend(other_checkpoint(args, &manifest, &path, built.checkpoint_sha256())?);
             reports.push(check(&job, &built, context.progress())?);
         }
         // A golden file is a proof of its own.
@@ -76,7 +75,7 @@ pub(crate) fn run(args: &ParityArgs, context: &Context) -> anyhow::Result<Parity
         Err(e) => return Err(e.into()),
     }
     let passed = reports.iter().all(ParityReport::passed);
-    Ok(ParityDone { dir: args.dir.clone(), passed, reports, warnings: requests.warnings })
+    Ok(ParityDone { dir: args.dir.clone(), passed, reports, warnings })
 }
 
 /// Requests of a batch.
@@ -109,7 +108,7 @@ fn model(manifest: &Manifest, args: &ParityArgs) -> anyhow::Result<ModelConfig> 
         let given = read_model(path)?;
         anyhow::ensure!(
             given == recorded,
-            Usage::new(format!("{} is not the model that was exported", path.display()))
+            Refusal::usage(format!("{} is not the model that was exported", path.display()))
                 .hint("leave --model out, or export again")
         );
     }
@@ -124,101 +123,48 @@ fn options(manifest: &Manifest, dir: &Path) -> anyhow::Result<GraphOptions> {
     })
 }
 
-/// The reference's checkpoint, and the SHA-256 that it must have when the manifest named it.
-fn checkpoint(args: &ParityArgs, manifest: &Manifest) -> Result<(PathBuf, Option<String>), Usage> {
+/// The reference's checkpoint: the one that was typed, else the manifest's.
+fn checkpoint(args: &ParityArgs, manifest: &Manifest) -> Result<PathBuf, Refusal> {
     if let Some(path) = &args.weights {
-        return Ok((path.clone(), None));
+        return Ok(path.clone());
     }
     let hint = "give the checkpoint with --weights, or a recorded run with --golden";
     let Some(recorded) = &manifest.checkpoint else {
-        return Err(
-            Usage::new("the manifest names no checkpoint to build a reference from").hint(hint)
-        );
+        let what = "the manifest names no checkpoint to build a reference from";
+        return Err(Refusal::usage(what).hint(hint));
     };
-    match recorded_checkpoint(&recorded.path, &args.dir) {
-        Some(path) => Ok((path, Some(recorded.sha256.clone()))),
-        None => Err(Usage::new(format!(
-            "the checkpoint of the manifest, {}, is not there",
-            recorded.path.display()
-        ))
-        .hint(hint)),
-    }
+    recorded_checkpoint(&recorded.path, &args.dir).ok_or_else(|| {
+        let path = recorded.path.display();
+        Refusal::usage(format!("the checkpoint of the manifest, {path}, is not there")).hint(hint)
+    })
 }
 
-fn changed(path: &Path, reason: String) -> ExportError {
-    ExportError::Weights { file: path.to_owned(), problems: vec![reason] }
-}
-
-/// One comparison for people.
-pub(super) fn describe(report: &ParityReport) -> String {
-    let strength = match report.strength {
-        Strength::FromCheckpoint => "",
-        Strength::Golden => " (recorded elsewhere)",
-        Strength::SameFile => " (weaker: a wrong export would agree with itself)",
+/// Is it the checkpoint that was exported? One that was typed may be another, and is told; one that
+/// the manifest names may not.
+fn other_checkpoint(
+    args: &ParityArgs,
+    manifest: &Manifest,
+    path: &Path,
+    sha256: &str,
+) -> Result<Option<String>, Refusal> {
+    let Some(recorded) = manifest.checkpoint.as_ref().filter(|c| c.sha256 != sha256) else {
+        return Ok(None);
     };
-    let mut lines = vec![
-        format!("reference  {}{strength}", report.reference),
-        format!(
-            "candidate  {} on {}, {}, {} requests ({})",
-            report.candidate,
-            report.device,
-            report.precision,
-            report.requests,
-            report.requests_from
-        ),
-    ];
-    let half = report.outputs.iter().any(|o| o.error_ratio.is_some());
-    let mut head = vec!["output", "max abs", "max rel", "rms error", "rms", "1 - cosine"];
-    if half {
-        head.push("x weights");
+    let what = format!(
+        "{} is not the checkpoint that was exported (SHA-256 {sha256:.12}.., not {:.12}..)",
+        path.display(),
+        recorded.sha256
+    );
+    if args.weights.is_some() {
+        return Ok(Some(what));
     }
-    let mut table = Table::new(&head);
-    for o in &report.outputs {
-        let mut row = vec![
-            format!("{} {}", o.graph, o.output),
-            figure(o.max_abs),
-            figure(o.max_rel),
-            figure(o.rms_error),
-            figure(o.rms_reference),
-            figure((1.0 - o.min_cosine).max(0.0)),
-        ];
-        if half {
-            row.push(o.error_ratio.map_or_else(String::new, |r| format!("{r:.2}")));
-        }
-        table.row(row);
-    }
-    lines.push(table.text());
-    if let Some(order) = &report.order {
-        lines.push(format!(
-            "order      top-{} overlap {:.4} on average, {:.2} at worst, over {} requests (ties below {})",
-            order.k, order.mean_overlap, order.min_overlap, order.requests, figure(order.tie)
-        ));
-    }
-    if let Some(dc) = &report.consistency {
-        lines.push(format!(
-            "DC         {:.4} nats in the reference, {:.4} in the candidate, shift at most {}",
-            dc.reference,
-            dc.candidate,
-            figure(dc.max_shift)
-        ));
-    }
-    lines.push(format!(
-        "time       {} in the reference, {} in the candidate",
-        seconds(report.reference_seconds),
-        seconds(report.candidate_seconds)
-    ));
-    if report.passed() {
-        lines.push("parity     holds".into());
-    } else {
-        lines.push("parity     FAILS".into());
-        lines.extend(report.failures.iter().map(|f| format!("  {f}")));
-    }
-    lines.join("\n")
+    Err(Refusal::wrong(what).hint("export again, or give the checkpoint of then with --weights"))
 }
 
 impl Report for ParityDone {
-    fn human(&self) -> String {
-        self.reports.iter().map(describe).collect::<Vec<_>>().join("\n\n")
+    fn human(&self, detail: Detail) -> String {
+        let texts: Vec<_> = self.reports.iter().map(|r| describe(r, detail)).collect();
+        texts.join("\n\n")
     }
 
     fn warnings(&self) -> Vec<String> {

@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
-use onr_exporter::read_model;
-use onr_requests::{
-    Actions, Columns, LogOptions, LogReport, Request, Vocab, from_log, write_requests,
-};
+use onr_exporter::{ExportError, read_model};
+use onr_requests::{Actions, Columns, LogOptions, LogReport, RequestWriter, Vocab, from_log};
 use serde::Serialize;
 
-use crate::{args::RequestsArgs, settings::make_parent, show::Report};
+use crate::{
+    args::RequestsArgs,
+    context::Context,
+    settings::make_parent,
+    show::{Detail, Report},
+};
 
 #[derive(Serialize)]
 pub(crate) struct RequestsMade {
@@ -18,9 +21,11 @@ pub(crate) struct RequestsMade {
     log: LogReport,
 }
 
-pub(crate) fn run(args: RequestsArgs) -> anyhow::Result<RequestsMade> {
+pub(crate) fn run(args: RequestsArgs, context: &Context) -> anyhow::Result<RequestsMade> {
     let config = read_model(&args.model)?;
-    make_parent(&args.out)?;
+    let _made = make_parent(&args.out)?;
+    // A place that cannot be written to is found before the log is read.
+    drop(RequestWriter::create(&args.out)?);
     let vocab_file = args.vocab.unwrap_or_else(|| args.out.with_file_name("vocab.json"));
     let known = match vocab_file.exists() {
         true => Some(Vocab::read(&vocab_file)?),
@@ -51,16 +56,31 @@ pub(crate) fn run(args: RequestsArgs) -> anyhow::Result<RequestsMade> {
     let is_new = known.is_none();
     let made = from_log(&args.interactions, known, &options)?;
     let log = made.report().clone();
-    if is_new {
-        made.vocab().write(&vocab_file)?;
+    let vocab = made.vocab().clone();
+    let mut writer = RequestWriter::create(&args.out)?;
+    let progress = context.progress();
+    progress.stage("requests", log.requests);
+    for made in made {
+        writer.write(&made.request)?;
+        if progress.advance(1).is_break() {
+            return Err(ExportError::Interrupted.into());
+        }
     }
-    let requests: Vec<Request> = made.map(|r| r.request).collect();
-    write_requests(&args.out, &requests)?;
+    // Requests without their vocabulary would be of no use, so both come or none does.
+    if is_new {
+        vocab.write(&vocab_file)?;
+    }
+    if let Err(e) = writer.finish() {
+        if is_new {
+            let _ = std::fs::remove_file(&vocab_file);
+        }
+        return Err(e.into());
+    }
     Ok(RequestsMade { out: args.out, vocab: vocab_file, log })
 }
 
 impl Report for RequestsMade {
-    fn human(&self) -> String {
+    fn human(&self, _: Detail) -> String {
         let log = &self.log;
         format!(
             "{}: {} requests from {} rows of {} users and {} items\n{}: {} external item ids",

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use onr_runtime::manifest::Manifest;
 use serde::Serialize;
 
-use crate::{args::VerifyArgs, show::Report};
+use crate::{
+    args::VerifyArgs,
+    show::{Detail, Report},
+};
 
 #[derive(Serialize)]
 pub(crate) struct Verified {
@@ -19,7 +22,7 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Verified> {
 }
 
 impl Report for Verified {
-    fn human(&self) -> String {
+    fn human(&self, _: Detail) -> String {
         format!("{}: {} files, all as recorded", self.dir.display(), self.files)
     }
 }
