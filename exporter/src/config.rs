@@ -25,7 +25,8 @@ pub fn read_model(path: &Path) -> Result<ModelConfig, ExportError> {
 /// # Errors
 /// Every problem, each naming its key.
 pub fn parse_model(text: &str) -> Result<ModelConfig, Vec<String>> {
-    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| vec![e.to_string()])?;
+    let table: toml::Table =
+        text.parse().map_err(|e: toml::de::Error| vec![e.to_string().trim_end().to_owned()])?;
     let stray = table.keys().filter(|k| *k != "model");
     let stray: Vec<_> =
         stray.map(|k| format!("`{k}` is not a known section; only [model] is")).collect();

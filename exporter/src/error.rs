@@ -20,7 +20,7 @@ pub enum ExportError {
         problems: Vec<String>,
     },
     /// The checkpoint does not fit the model; all its problems, one a line.
-    #[error("{file} does not fit the model: {}", list(problems), file = file.display())]
+    #[error("{file} does not fit the model:{}", list(problems), file = file.display())]
     Weights {
         /// The checkpoint.
         file: PathBuf,
@@ -44,7 +44,7 @@ pub enum ExportError {
         reason: String,
     },
     /// An import map is wrong; all its problems, one a line.
-    #[error("import map {map}: {}", list(problems))]
+    #[error("import map {map}:{}", list(problems))]
     Map {
         /// Name or path.
         map: String,
@@ -52,7 +52,7 @@ pub enum ExportError {
         problems: Vec<String>,
     },
     /// A foreign checkpoint and an import map do not make a checkpoint of the model.
-    #[error("{file} cannot be imported with the map {map}: {}", list(problems), file = file.display())]
+    #[error("{file} cannot be imported with the map {map}:{}", list(problems), file = file.display())]
     Import {
         /// The checkpoint.
         file: PathBuf,
@@ -145,7 +145,10 @@ impl ExportError {
         Self::Read { file: file.to_owned(), cause }
     }
 
+    /// The causes that `tempfile` returns name its temporary file, which says nothing to a reader.
     pub(crate) fn write(file: &Path, cause: io::Error) -> Self {
+        let named = cause.get_ref().is_some_and(|inner| inner.to_string().contains(" at path "));
+        let cause = if named { cause.kind().into() } else { cause };
         Self::Write { file: file.to_owned(), cause }
     }
 
@@ -164,6 +167,7 @@ impl ExportError {
                 "compare `onr inspect` of the checkpoint with the table of docs/model.md; \
                  docs/import.md has an example for each operation of a map"
             }
+            Self::Escape { .. } => "put the file that is meant beside the one that names it",
             Self::NotFinite { .. } => "the checkpoint diverged in training: take an earlier one",
             Self::Overflow { .. } => "export with --precision fp32",
             Self::Retrieval { .. } => {
@@ -193,7 +197,7 @@ impl ExportError {
 
 fn list(problems: &[String]) -> String {
     match problems {
-        [one] => one.clone(),
+        [one] => format!(" {one}"),
         many => many.iter().map(|p| format!("\n  {p}")).collect(),
     }
 }

@@ -111,6 +111,7 @@ pub fn export(job: &ExportJob<'_>, progress: &dyn Progress) -> Result<Exported, 
         || job.checkpoint.record_unless(&|| progress.advance(0)),
     );
     let (weights, checkpoint) = (weights?, checkpoint?);
+    job.checkpoint.release();
     let placed: BTreeMap<_, _> = layout.into_iter().map(|t| ((t.key, t.dtype), t.place)).collect();
     let graphs =
         graphs.iter().map(|graph| write_graph(job, graph, &placed)).collect::<Result<_, _>>()?;

@@ -135,7 +135,7 @@ pub enum ManifestError {
         reason: String,
     },
     /// Files that are not what the manifest says.
-    #[error("{dir} does not match its manifest: {}", list(problems), dir = dir.display())]
+    #[error("{dir} does not match its manifest:{}", list(problems), dir = dir.display())]
     Mismatch {
         /// The directory.
         dir: PathBuf,
@@ -163,7 +163,7 @@ impl ManifestError {
 
 fn list(problems: &[String]) -> String {
     match problems {
-        [one] => one.clone(),
+        [one] => format!(" {one}"),
         many => many.iter().map(|p| format!("\n  {p}")).collect(),
     }
 }

@@ -1,11 +1,11 @@
-//! Memory maps: the only unsafe code of this crate.
+//! Memory maps: the only unsafe code in this crate.
 
 use std::{
     fs::File,
     path::{Path, PathBuf},
 };
 
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 
 use crate::error::ExportError;
 
@@ -32,6 +32,17 @@ impl Mapped {
 
     pub(super) fn bytes(&self) -> &[u8] {
         &self.map
+    }
+
+    /// Lets go of the pages that were read; they come back from the file when they are read again.
+    #[expect(
+        unsafe_code,
+        reason = "the advice that drops pages is unsafe for private, written maps"
+    )]
+    pub(super) fn release(&self) {
+        // SAFETY: nobody writes through this map, so a page that is read again has the file's bytes,
+        // as it had before.
+        let _ = unsafe { self.map.unchecked_advise(UncheckedAdvice::DontNeed) };
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use onr_graphs::{DType, ModelConfig, model::weights::checkpoint as specs};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 pub use convert::{Narrowing, convert};
@@ -111,9 +111,16 @@ impl Checkpoint {
     fn open_file(&mut self, path: &Path, keys: Option<&BTreeSet<&str>>) -> Result<(), ExportError> {
         let format = |reason: String| ExportError::Format { file: path.to_owned(), reason };
         let mapped = Mapped::open(path)?;
-        let (header, _) =
-            SafeTensors::read_metadata(mapped.bytes()).map_err(|e| format(e.to_string()))?;
-        let parsed = SafeTensors::deserialize(mapped.bytes()).map_err(|e| format(e.to_string()))?;
+        let refuse = |e: SafeTensorError| match e {
+            // In the words of the library: "incomplete metadata, file not fully covered".
+            SafeTensorError::MetadataIncompleteBuffer => {
+                let length = mapped.bytes().len();
+                format(format!("its header does not describe the {length} bytes that it has"))
+            }
+            other => format(other.to_string()),
+        };
+        let (header, _) = SafeTensors::read_metadata(mapped.bytes()).map_err(refuse)?;
+        let parsed = SafeTensors::deserialize(mapped.bytes()).map_err(refuse)?;
         let base = mapped.bytes().as_ptr() as usize;
         for (key, view) in parsed.iter() {
             if keys.is_some_and(|keys| !keys.contains(key)) {
@@ -212,6 +219,11 @@ impl Checkpoint {
         } else {
             Err(ExportError::Weights { file: self.path.clone(), problems })
         }
+    }
+
+    /// Lets go of the memory that reading took; the tensors stay readable.
+    pub fn release(&self) {
+        self.files.iter().for_each(Mapped::release);
     }
 
     /// Path, size and SHA-256.

@@ -15,7 +15,7 @@ use std::{
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tract_onnx::prelude::{
@@ -34,23 +34,35 @@ const NAME: &str = "tract";
 const VERSION: &str = "tract 0.23.9";
 const DEFAULT_PLANS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
 
-/// tract, as a [`Backend`]. Always available where it is compiled in.
+/// tract, as a [`Backend`]. Always available where it is compiled in. Its sessions share equal
+/// constants, so the item table of a model's graphs is in memory once.
 #[derive(Debug, Clone)]
 pub struct TractBackend {
     plans: NonZeroUsize,
+    constants: Arc<Mutex<Constants>>,
 }
 
 impl TractBackend {
     /// Keeps 16 plans a session.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { plans: DEFAULT_PLANS }
+    pub fn new() -> Self {
+        Self { plans: DEFAULT_PLANS, constants: Arc::default() }
     }
 
     /// Keeps `plans` plans a session, the least recently used ones go first.
     #[must_use]
-    pub const fn with_plans(self, plans: NonZeroUsize) -> Self {
-        Self { plans }
+    pub fn with_plans(self, plans: NonZeroUsize) -> Self {
+        Self { plans, ..self }
+    }
+}
+
+impl TractBackend {
+    fn session(&self, model: &Path) -> Result<TractSession, RunError> {
+        let refused = |reason| RunError::Load { backend: NAME, model: model.to_owned(), reason };
+        let mut parsed = model::parse(model)?;
+        let constants = Arc::clone(&self.constants);
+        guarded(|| lock(&constants).adopt(&mut parsed.model)).map_err(refused)?;
+        Ok(TractSession { parsed, constants, plans: Plans::new(self.plans) })
     }
 }
 
@@ -70,17 +82,20 @@ impl Backend for TractBackend {
     }
 
     fn open(&self, model: &Path) -> Result<Box<dyn Session>, RunError> {
-        let parsed = model::parse(model)?;
-        let constants = Constants::of(&parsed.model);
-        Ok(Box::new(TractSession { parsed, constants, plans: Plans::new(self.plans) }))
+        Ok(Box::new(self.session(model)?))
     }
 }
 
 /// A parsed graph and the plans made of it so far.
 struct TractSession {
     parsed: Parsed,
-    constants: Constants,
+    constants: Arc<Mutex<Constants>>,
     plans: Plans,
+}
+
+/// A panic elsewhere leaves nothing half-done that matters: entries are only added.
+fn lock(constants: &Mutex<Constants>) -> std::sync::MutexGuard<'_, Constants> {
+    constants.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Session for TractSession {
@@ -111,7 +126,7 @@ impl Session for TractSession {
 /// The graph with every size known, optimised.
 fn make_plan(
     parsed: &Parsed,
-    constants: &mut Constants,
+    constants: &Mutex<Constants>,
     inputs: &[(&Input, &HostTensor)],
 ) -> TractResult<Arc<TypedSimplePlan>> {
     let mut model = parsed.model.clone();
@@ -120,7 +135,7 @@ fn make_plan(
         model.set_input_fact(at, fact)?;
     }
     let mut model = model.into_optimized()?;
-    constants.share(&mut model)?;
+    lock(constants).share(&mut model)?;
     TypedSimplePlan::new(model)
 }
 

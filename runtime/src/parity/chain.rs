@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -15,42 +15,39 @@ use crate::{
     tensor::{Data, Feeds, HostTensor},
 };
 
-/// The graphs of one directory on one backend.
-pub(super) struct Chain {
-    stages: BTreeMap<GraphKind, Stage>,
+/// The graphs of one directory on one backend. Each is opened when it is first run: what a backend
+/// needs to load a large graph is over before the next one begins.
+pub(super) struct Chain<'a> {
+    backend: &'a dyn Backend,
+    stages: BTreeMap<GraphKind, Stage<'a>>,
     /// Time spent inside the backend.
     pub(super) elapsed: Duration,
 }
 
-struct Stage {
-    graph: ExportedGraph,
-    session: Box<dyn Session>,
+struct Stage<'a> {
+    graph: &'a ExportedGraph,
+    file: PathBuf,
+    session: Option<Box<dyn Session>>,
 }
 
 /// What stands in key/value slots that hold nothing. A graph that reads them shows.
 const JUNK: f32 = 7.0;
 
-impl Chain {
-    /// Opens those graphs of `dir` that `wanted` names.
-    ///
-    /// # Errors
-    /// [`ParityError::Run`] when the backend refuses a graph.
-    pub(super) fn open(
-        backend: &dyn Backend,
+impl<'a> Chain<'a> {
+    /// Those graphs of `dir` that `wanted` names.
+    pub(super) fn new(
+        backend: &'a dyn Backend,
         dir: &Path,
-        graphs: &[ExportedGraph],
+        graphs: &'a [ExportedGraph],
         wanted: &[GraphKind],
-    ) -> Result<Self, ParityError> {
-        let started = Instant::now();
-        let mut stages = BTreeMap::new();
-        for graph in graphs {
-            let Some(kind) = GraphKind::from_name(&graph.name) else { continue };
-            if wanted.contains(&kind) {
-                let session = backend.open(&dir.join(format!("{}.onnx", graph.name)))?;
-                stages.insert(kind, Stage { graph: graph.clone(), session });
-            }
-        }
-        Ok(Self { stages, elapsed: started.elapsed() })
+    ) -> Self {
+        let stage = |graph: &'a ExportedGraph| {
+            let kind = GraphKind::from_name(&graph.name).filter(|k| wanted.contains(k))?;
+            let file = dir.join(format!("{}.onnx", graph.name));
+            Some((kind, Stage { graph, file, session: None }))
+        };
+        let stages = graphs.iter().filter_map(stage).collect();
+        Self { backend, stages, elapsed: Duration::ZERO }
     }
 
     /// Does the directory have this graph?
@@ -62,14 +59,14 @@ impl Chain {
     /// Where the graphs run.
     #[must_use]
     pub(super) fn placement(&self) -> Option<Placement> {
-        self.stages.values().next().map(|s| s.session.placement())
+        self.stages.values().find_map(|s| Some(s.session.as_ref()?.placement()))
     }
 
     /// Runs one graph on what stands in `state`, types adapted to the graph's.
     ///
     /// # Errors
-    /// [`ParityError::Run`] when the backend fails, [`ParityError::Missing`] when `state` lacks an
-    /// input.
+    /// [`ParityError::Run`] when the backend refuses the graph or fails, [`ParityError::Missing`]
+    /// when `state` lacks an input.
     pub(super) fn run(&mut self, kind: GraphKind, state: &Feeds) -> Result<Feeds, ParityError> {
         let Some(stage) = self.stages.get_mut(&kind) else {
             return Err(ParityError::Missing { graph: kind.name(), input: "graph".into() });
@@ -87,7 +84,11 @@ impl Chain {
             feeds.insert(info.name.clone(), value);
         }
         let started = Instant::now();
-        let outputs = stage.session.run(&feeds)?;
+        let session = match &mut stage.session {
+            Some(open) => open,
+            closed => closed.insert(self.backend.open(&stage.file)?),
+        };
+        let outputs = session.run(&feeds)?;
         self.elapsed += started.elapsed();
         Ok(outputs)
     }

@@ -17,6 +17,9 @@ mod run;
 mod tolerance;
 mod verdict;
 
+/// Row of a report that holds the logits of what `oneranker` retrieved, place by place.
+const RETRIEVED: &str = "retrieved logits";
+
 pub use batch::{Batch, BatchShape, batches};
 pub use compare::{Difference, Differences};
 pub use error::ParityError;

@@ -44,7 +44,7 @@ pub(super) fn compare(
     let top = sorted(top, ids, k, rows * tasks);
     let chosen = sorted(chosen, ids, k, rows * tasks);
     let shape = [rows, tasks, k];
-    let name = "candidate_ids";
+    let name = super::RETRIEVED;
     let want = Feeds::from([(name.to_owned(), HostTensor::of(&shape, top))]);
     let got = Feeds::from([(name.to_owned(), HostTensor::of(&shape, chosen))]);
     measured.candidate.add("oneranker", batch, &want, &got)?;

@@ -120,12 +120,21 @@ pub struct ParityJob<'a> {
     pub rows: usize,
 }
 
+/// Item tables above this many bytes make a plan of tract expensive.
+const LARGE_TABLE: usize = 1 << 28;
+
 impl ParityJob<'_> {
+    /// How many padded lengths batches may have. tract makes a plan for each, and every plan of a
+    /// retrieval packs the item table anew: seconds, and its size in memory, for a large one.
+    const fn lengths(&self) -> usize {
+        let table = self.config.n_items * self.config.d_model * size_of::<f32>();
+        if table > LARGE_TABLE { 1 } else { 4 }
+    }
+
     pub(super) fn batches(&self) -> Vec<Batch> {
         let shape = BatchShape {
             rows: self.rows.min(self.requests.len()).max(1),
-            // A few shapes serve all requests: tract makes a plan for each.
-            seq_step: self.config.max_seq_len.div_ceil(4),
+            seq_step: self.config.max_seq_len.div_ceil(self.lengths()),
             candidate_step: 64,
         };
         batches(self.requests, self.config, self.options, shape)
@@ -156,12 +165,11 @@ pub fn check(
 ) -> Result<ParityReport, ParityError> {
     let all = graphs_of(job.options.item_input);
     let exact = &reference.exact;
-    let mut want = Chain::open(job.reference, exact.dir.path(), &exact.graphs, all)?;
-    let mut got = Chain::open(job.candidate, job.dir, job.graphs, all)?;
-    let mut rounded = match &reference.rounded {
-        None => None,
-        Some(b) => Some(Chain::open(job.reference, b.dir.path(), &b.graphs, all)?),
-    };
+    let mut want = Chain::new(job.reference, exact.dir.path(), &exact.graphs, all);
+    let mut got = Chain::new(job.candidate, job.dir, job.graphs, all);
+    let rounded = reference.rounded.as_ref();
+    let mut rounded =
+        rounded.map(|b| Chain::new(job.reference, b.dir.path(), &b.graphs, all));
     let batches = job.batches();
     progress.stage("parity", batches.len() as u64);
     let mut measured = Measured::default();
@@ -215,13 +223,13 @@ struct States {
 }
 
 /// Both chains of a comparison.
-struct Sides<'a> {
+struct Sides<'a, 'c> {
     job: &'a ParityJob<'a>,
-    want: &'a mut Chain,
-    got: &'a mut Chain,
+    want: &'a mut Chain<'c>,
+    got: &'a mut Chain<'c>,
 }
 
-impl Sides<'_> {
+impl Sides<'_, '_> {
     /// One graph on both sides, each on its own state; a graph that the candidate lacks is taken from
     /// the reference, so that the graphs after it can run.
     fn both(
@@ -276,7 +284,7 @@ impl Sides<'_> {
         let Some(chosen) = fused.get("candidate_ids").cloned() else {
             return Err(ParityError::Missing { graph: "oneranker", input: "candidate_ids".into() });
         };
-        let on_chosen = |chain: &mut Chain, state: &Feeds| {
+        let on_chosen = |chain: &mut Chain<'_>, state: &Feeds| {
             let mut state = state.clone();
             state.insert("candidate_ids".into(), chosen.clone());
             chain.run(GraphKind::Rank, &state)
@@ -292,7 +300,7 @@ impl Sides<'_> {
 
 /// What rounding the weights alone costs: the reference's own graphs on rounded weights.
 fn weights_only(
-    chain: &mut Chain,
+    chain: &mut Chain<'_>,
     batch: &Batch,
     want: &Feeds,
     rounded: &mut Differences,

@@ -81,7 +81,7 @@ fn weights_only<'a>(
         "oneranker" | "split" => "rank",
         same => same,
     };
-    let output = if output == "candidate_ids" { "generator_logits" } else { output };
+    let output = if output == super::RETRIEVED { "generator_logits" } else { output };
     rounded.get(graph, output)
 }
 

@@ -1,5 +1,6 @@
-//! One copy of each large constant, however many plans use it.
+//! One copy of each large constant, however many graphs and plans use it.
 //!
+//! The graphs of a model share their tables: parsed one after the other, each would bring its own.
 //! Optimising a graph keeps its tables as they are, but transposes weights, and packs those of
 //! matrix products for the kernel that suits the shapes: each plan gets copies of its own, and most
 //! of them are the same bytes again.
@@ -11,7 +12,7 @@ use tract_linalg::{
     pack::PackedFormat,
 };
 use tract_onnx::{
-    prelude::{Blob, InferenceModel, Tensor, TractResult, TypedModel, tract_linalg},
+    prelude::{Blob, InferenceFact, InferenceModel, Tensor, TractResult, TypedModel, tract_linalg},
     tract_core::ops::{
         konst::Const,
         matmul::optimized::{MatMulOperand, OptMatMul, ProtoFusedSpec},
@@ -29,13 +30,19 @@ pub(super) struct Constants {
 }
 
 impl Constants {
-    /// Knows the constants of the parsed graph, which stay as long as the session.
-    pub(super) fn of(model: &InferenceModel) -> Self {
-        let mut constants = Self::default();
-        for constant in model.nodes().iter().filter_map(|node| node.op_as::<Const>()) {
-            constants.tensor(constant.val());
+    /// Replaces the large constants of a parsed graph by equal ones that another graph brought, and
+    /// knows the others from now on. They stay as long as somebody uses them.
+    pub(super) fn adopt(&mut self, model: &mut InferenceModel) -> TractResult<()> {
+        self.tensors.retain(|known| known.strong_count() > 0);
+        for node in &mut model.nodes {
+            let Some(constant) = node.op_as::<Const>() else { continue };
+            let value = self.tensor(constant.val());
+            if !Arc::ptr_eq(&value, constant.val()) && constant.exotic_fact().is_none() {
+                node.outputs[0].fact = InferenceFact::try_from(&value)?;
+                node.op = Box::new(Const::new(value)?);
+            }
         }
-        constants
+        Ok(())
     }
 
     /// Replaces the large constants of `model` by equal ones that are in use already.

@@ -7,9 +7,7 @@ use super::*;
 use crate::backends::fixture;
 
 fn session(model: &Path) -> TractSession {
-    let parsed = model::parse(model).unwrap();
-    let constants = Constants::of(&parsed.model);
-    TractSession { parsed, constants, plans: Plans::new(DEFAULT_PLANS) }
+    TractBackend::new().session(model).unwrap()
 }
 
 #[test]
@@ -79,4 +77,21 @@ fn plans_share_packed_weights_as_far_as_they_use_the_same_kernel() {
     let (plans, _, packed) = plans_and_tables(true);
     assert_eq!(plans, 24);
     assert!((1..=8).contains(&packed), "{packed} packed tables");
+}
+
+#[test]
+fn two_graphs_of_one_backend_share_their_table() {
+    let dir = TempDir::new().unwrap();
+    let model = fixture::big_table(dir.path(), 128, 97, false);
+    let backend = TractBackend::new();
+    let tables = |session: &TractSession| -> Vec<_> {
+        let nodes = session.parsed.model.nodes().iter();
+        nodes.filter_map(|n| n.op_as::<Const>()).map(|c| Arc::as_ptr(c.val())).collect()
+    };
+    let (mut first, mut second) =
+        (backend.session(&model).unwrap(), backend.session(&model).unwrap());
+    assert_eq!(tables(&first), tables(&second));
+    assert_eq!(feed(&mut first, false, 3), feed(&mut second, false, 3));
+    let other = TractBackend::new().session(&model).unwrap();
+    assert_ne!(tables(&first), tables(&other));
 }
