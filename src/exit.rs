@@ -1,6 +1,6 @@
 //! Exit codes, and which error means which.
 
-use std::process::ExitCode;
+use std::{io::ErrorKind, process::ExitCode};
 
 use onr_exporter::ExportError;
 use onr_graphs::ProfileError;
@@ -67,9 +67,14 @@ pub(crate) fn judge(error: &anyhow::Error) -> (Exit, Option<String>) {
 
 /// A full disk can be met anywhere.
 fn no_room(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let kind = cause.downcast_ref::<std::io::Error>()?.kind();
-    (kind == std::io::ErrorKind::StorageFull)
-        .then(|| "free some space; temporary files go where TMPDIR says".to_owned())
+    let text = match cause.downcast_ref::<std::io::Error>()?.kind() {
+        ErrorKind::StorageFull => "free some space; temporary files go where TMPDIR says",
+        ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded => {
+            "raise the limit (`ulimit -f`, quota)"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
 }
 
 fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<String>)> {

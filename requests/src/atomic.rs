@@ -87,7 +87,12 @@ fn sweep(folder: &Path, prefix: &str) {
 
 /// Turns an IO error into [`RequestError::Write`] of `path`.
 pub(crate) fn write_error(path: &Path) -> impl FnOnce(io::Error) -> RequestError + '_ {
-    |cause| RequestError::Write { file: path.to_owned(), cause }
+    // The causes that `tempfile` returns name its temporary file, which says nothing to a reader.
+    let plain = |cause: io::Error| match cause.get_ref() {
+        Some(inner) if inner.to_string().contains(" at path ") => cause.kind().into(),
+        _ => cause,
+    };
+    move |cause| RequestError::Write { file: path.to_owned(), cause: plain(cause) }
 }
 
 /// Turns an IO error into [`RequestError::Read`] of `path`.

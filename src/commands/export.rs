@@ -67,7 +67,7 @@ pub(super) fn unknown_weights(exported: &Exported) -> Vec<String> {
     match names.as_slice() {
         [] => Vec::new(),
         [first, ..] => vec![format!(
-            "{} tensors of the checkpoint are not of this model (`{first}` is the first)",
+            "tensors of the checkpoint that the model does not have: {} (`{first}` first)",
             names.len()
         )],
     }

@@ -52,6 +52,9 @@ impl Report for ImportDone {
         if unused.is_empty() {
             return Vec::new();
         }
-        vec![format!("{} tensors of the source were not used: {}", unused.len(), unused.join(", "))]
+        let n = unused.len();
+        let some: Vec<_> = unused.iter().take(4).map(|k| format!("`{k}`")).collect();
+        let more = if n > some.len() { ", .." } else { "" };
+        vec![format!("tensors of the source that were not used: {n} ({}{more})", some.join(", "))]
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::Read as _,
+    io::{ErrorKind, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -24,7 +24,7 @@ use serde::Serialize;
 use crate::{
     args::InspectArgs,
     exit::Refusal,
-    show::{Detail, Report, Table, bytes},
+    show::{Detail, Report, Table, bytes, listed},
 };
 
 /// What was found, by kind of file.
@@ -108,7 +108,13 @@ fn checkpoint(file: &Path) -> anyhow::Result<CheckpointView> {
 fn plan(file: &Path) -> anyhow::Result<PlanView> {
     let mut magic = [0; 4];
     let read = File::open(file).and_then(|mut f| f.read_exact(&mut magic));
-    read.map_err(|cause| ExportError::Read { file: file.to_owned(), cause })?;
+    read.map_err(|cause| match cause.kind() {
+        ErrorKind::UnexpectedEof => anyhow::Error::from(Refusal::wrong(format!(
+            "{} is no plan: it has less than 4 bytes",
+            file.display()
+        ))),
+        _ => ExportError::Read { file: file.to_owned(), cause }.into(),
+    })?;
     let magic = match &magic {
         b"vtrt" => "vtrt (TensorRT for RTX: Triton cannot load it)".to_owned(),
         other => format!("{} (not TensorRT for RTX)", other.escape_ascii()),
@@ -143,12 +149,12 @@ fn tensor_lines(title: &str, tensors: &[TensorInfo]) -> String {
 
 fn onnx_text(file: &OnnxFile) -> String {
     let nodes: usize = file.operators.values().sum();
-    let operators: Vec<_> = file.operators.iter().map(|(op, n)| format!("{op} {n}")).collect();
+    let operators = file.operators.iter().map(|(op, n)| format!("{op} {n}"));
     let external: Vec<_> =
         file.external.iter().map(|(name, n)| format!("{name} ({})", bytes(*n))).collect();
     let metadata: Vec<_> = file.metadata.iter().map(|(k, v)| format!("{k}={v}")).collect();
     format!(
-        "graph {}: opset {}, IR {}, by {}, {}\n{}\n{}\n{nodes} nodes: {}\n{} initializers, external data: {}",
+        "graph {}: opset {}, IR {}, by {}\n{}\n{}\n{}\n{}\n{} initializers, external data: {}",
         file.name,
         file.opset,
         file.ir_version,
@@ -156,14 +162,14 @@ fn onnx_text(file: &OnnxFile) -> String {
         metadata.join(", "),
         tensor_lines("inputs", &file.inputs),
         tensor_lines("outputs", &file.outputs),
-        operators.join(", "),
+        listed(&format!("{nodes} nodes:"), operators),
         file.initializers,
         if external.is_empty() { "none".to_owned() } else { external.join(", ") }
     )
 }
 
 fn engine_text(engine: &BuiltEngine) -> String {
-    let layers: Vec<_> = engine.network.layers.iter().map(|(l, n)| format!("{l} {n}")).collect();
+    let layers = engine.network.layers.iter().map(|(l, n)| format!("{l} {n}"));
     let io = |tensors: &[onr_runtime::builder::IoTensor]| {
         let infos: Vec<TensorInfo> = tensors
             .iter()
@@ -176,7 +182,7 @@ fn engine_text(engine: &BuiltEngine) -> String {
         infos
     };
     format!(
-        "{} {}, by builder {} with {}, for {}\n{}\n{}\nlayers: {}\n{} layers with F32 outputs",
+        "{} {}, by builder {} with {}, for {}\n{}\n{}\n{}\n{} layers with F32 outputs",
         engine.kind,
         engine.version,
         engine.builder,
@@ -184,7 +190,7 @@ fn engine_text(engine: &BuiltEngine) -> String {
         engine.targets.join(", "),
         tensor_lines("inputs", &io(&engine.network.inputs)),
         tensor_lines("outputs", &io(&engine.network.outputs)),
-        layers.join(", "),
+        listed("layers:", layers),
         engine.network.f32_layers.len()
     )
 }
@@ -209,7 +215,8 @@ fn manifest_text(dir: &Path, m: &Manifest) -> String {
     }
     if let Some(p) = &m.parity {
         let verdict = if p.passed() { "holds" } else { "FAILS" };
-        lines.push(format!("parity     {verdict}: {} against {}", p.candidate, p.reference));
+        lines.push(format!("parity     {verdict}: {} on {} requests", p.candidate, p.requests));
+        lines.push(format!("against    {}", p.reference));
     }
     let mut table = Table::new(&["file", "size", "sha256"]);
     for (name, record) in &m.files {

@@ -96,9 +96,9 @@ impl Report for RequestsMade {
 
     fn warnings(&self) -> Vec<String> {
         let counts = [
-            (self.log.rows_without_action, "rows match no clause of --actions and were left out"),
-            (self.log.unknown_behaviours, "rows have items that the vocabulary does not know"),
+            (self.log.rows_without_action, "rows left out: no clause of --actions matches"),
+            (self.log.unknown_behaviours, "rows with an item that the vocabulary does not know"),
         ];
-        counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect()
+        counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what}: {n}")).collect()
     }
 }

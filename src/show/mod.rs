@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 use crate::exit::{Exit, judge};
 
 pub(crate) use progress::Bars;
-pub(crate) use table::{Table, bytes, figure, seconds};
+pub(crate) use table::{Table, bytes, figure, listed, seconds};
 
 /// How much people are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

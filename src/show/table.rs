@@ -35,6 +35,26 @@ impl Table {
     }
 }
 
+/// `head` and items separated by commas, broken where a terminal would.
+pub(crate) fn listed(head: &str, items: impl Iterator<Item = String>) -> String {
+    const WIDTH: usize = 96;
+    let mut lines = vec![head.to_owned()];
+    let mut items = items.peekable();
+    while let Some(mut item) = items.next() {
+        if items.peek().is_some() {
+            item.push(',');
+        }
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + item.chars().count() <= WIDTH => {
+                line.push(' ');
+                line.push_str(&item);
+            }
+            _ => lines.push(format!("  {item}")),
+        }
+    }
+    lines.join("\n")
+}
+
 /// `1.5 MB`: decimal units, as disks are sold.
 pub(crate) fn bytes(n: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB"];
@@ -67,6 +87,15 @@ mod tests {
         table.row(["encode".into(), "1e-6".into()]);
         table.row(["rank".into(), "12e-6".into()]);
         assert_eq!(table.text(), "  graph   error\n  encode   1e-6\n  rank    12e-6");
+    }
+
+    #[test]
+    fn lists_are_broken_between_items() {
+        let items = || ["MatMul 3", "Add 1"].map(str::to_owned).into_iter();
+        assert_eq!(listed("nodes:", items()), "nodes: MatMul 3, Add 1");
+        let many = listed("nodes:", (0..40).map(|n| format!("Operator {n}")));
+        assert!(many.lines().count() > 4 && many.lines().all(|l| l.len() <= 96), "{many}");
+        assert_eq!(listed("none", [].into_iter()), "none");
     }
 
     #[test]

@@ -1,0 +1,14 @@
+//! `onr` as people meet it: bad input, full disks, Ctrl-C, and what it says about them.
+//!
+//! Each refusal is run in a directory of its own and must leave every file of it as it was.
+
+mod directories;
+mod disk;
+mod help;
+mod libraries;
+mod models;
+mod output;
+mod requests;
+mod signals;
+mod support;
+mod usage;
