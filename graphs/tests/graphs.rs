@@ -45,8 +45,10 @@ fn every_configuration_builds_every_graph() {
         for (fakes, buckets) in [(0, 0), (0, 5), (4, 0), (4, 5)] {
             let cfg = config(attention, fakes, buckets);
             for precision in [Precision::F32, Precision::F16, Precision::BF16] {
-                for filter in [Filter::None, Filter::Global, Filter::User] {
-                    let opts = GraphOptions { precision, filter, ..GraphOptions::new(5) };
+                for (filter, io_f32) in
+                    [(Filter::None, false), (Filter::Global, true), (Filter::User, false)]
+                {
+                    let opts = GraphOptions { precision, io_f32, filter, ..GraphOptions::new(5) };
                     for kind in GraphKind::ALL {
                         let graph = build(&cfg, &opts, kind).unwrap();
                         assert_eq!(minimum_opset(&graph), Some(17), "{kind:?}");

@@ -151,9 +151,11 @@ pub(super) fn append(g: &mut GraphBuilder, m: Model<'_>) -> Result<()> {
             p.key = g.gather_rows(p.key, source)?;
             p.value = g.gather_rows(p.value, source)?;
             let new = p.key_value(g, m)?;
+            // In the type of the interface: what is handed through must come out as it went in.
+            let (key, value) = (g.cast(new.key, m.io())?, g.cast(new.value, m.io())?);
             Ok(KeyValue {
-                key: g.select(written, new.key, past[l].key)?,
-                value: g.select(written, new.value, past[l].value)?,
+                key: g.select(written, key, past[l].key)?,
+                value: g.select(written, value, past[l].value)?,
             })
         };
         through_layers(g, m, x, relation, place)
