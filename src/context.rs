@@ -33,22 +33,26 @@ const SCRATCH: &str = "onr-scratch-";
 /// and installs a signal handler.
 pub(crate) struct Context {
     pub(crate) search: Search,
-    bars: Bars,
+    bars: Arc<Bars>,
     ended: Arc<AtomicBool>,
 }
 
 impl Context {
-    pub(crate) fn new(json: bool) -> Self {
+    /// Without `bars`, nothing moves on the terminal.
+    pub(crate) fn new(json: bool, bars: bool) -> Self {
         let interrupted = Arc::new(AtomicBool::new(false));
         let ended = Arc::new(AtomicBool::new(false));
         let (flag, end) = (Arc::clone(&interrupted), Arc::clone(&ended));
+        let bars = Arc::new(Bars::new(bars, interrupted));
+        let moving = Arc::clone(&bars);
         // The first Ctrl-C asks for a clean end, the second one does not wait for it.
         let handler = ctrlc::set_handler(move || {
             let again = flag.swap(true, Ordering::SeqCst);
-            let end = Arc::clone(&end);
+            let (end, moving) = (Arc::clone(&end), Arc::clone(&moving));
             thread::spawn(move || {
                 thread::sleep(if again { Duration::ZERO } else { GRACE });
                 if !end.swap(true, Ordering::SeqCst) {
+                    moving.clear();
                     show::error(&ExportError::Interrupted.into(), json);
                     leftovers::remove_all_and_exit(Exit::Interrupted as i32);
                 }
@@ -57,11 +61,11 @@ impl Context {
         if let Err(e) = handler {
             tracing::warn!("Ctrl-C will leave temporary files behind: {e}");
         }
-        Self { search: Search::from_env(), bars: Bars::new(json, interrupted), ended }
+        Self { search: Search::from_env(), bars, ended }
     }
 
     pub(crate) fn progress(&self) -> &dyn Progress {
-        &self.bars
+        &*self.bars
     }
 
     /// To be called before the outcome is shown: from here on, Ctrl-C changes nothing. Where the other
@@ -70,6 +74,7 @@ impl Context {
         while self.ended.swap(true, Ordering::SeqCst) {
             thread::park();
         }
+        self.bars.clear();
     }
 }
 

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Err(e) => return show::refused(&e, std::env::args_os().any(|a| a == "--json")).into(),
     };
     show::start_log(cli.verbose);
-    let context = Context::new(cli.json);
+    let context = Context::new(cli.json, !cli.json && cli.verbose == 0);
     let detail = if cli.verbose > 0 { Detail::All } else { Detail::Short };
     let outcome = commands::run(cli.command, detail, &context);
     context.end();

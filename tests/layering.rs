@@ -1,4 +1,5 @@
 //! Who may depend on whom. Changing this table is a design decision.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,5 @@
 //! Exports: equal bytes for equal input, every table once, and each way a checkpoint can be wrong.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -135,7 +136,7 @@ fn stored_half_types_and_shards_export_like_f32() {
     let dir = tempfile::tempdir().unwrap();
     let whole = checkpoint(&dir);
     let mut all = tensors(&whole);
-    for (_, (dtype, _, bytes)) in &mut all {
+    for (dtype, _, bytes) in all.values_mut() {
         let (words, _) = bytes.as_chunks::<4>();
         *bytes = words
             .iter()
@@ -148,18 +149,17 @@ fn stored_half_types_and_shards_export_like_f32() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let from_one = run(&narrow, &GraphOptions::new(5), a.path()).unwrap();
 
-    let (first, second): (BTreeMap<_, _>, BTreeMap<_, _>) = all
-        .into_iter()
-        .enumerate()
-        .map(|(i, t)| (i, t))
-        .fold((BTreeMap::new(), BTreeMap::new()), |(mut x, mut y), (i, (k, v))| {
+    let (first, second): (BTreeMap<_, _>, BTreeMap<_, _>) = all.into_iter().enumerate().fold(
+        (BTreeMap::new(), BTreeMap::new()),
+        |(mut x, mut y), (i, (k, v))| {
             if i % 2 == 0 {
                 x.insert(k, v)
             } else {
                 y.insert(k, v)
             };
             (x, y)
-        });
+        },
+    );
     let mut map = serde_json::Map::new();
     for (name, shard) in [("m-1.safetensors", &first), ("m-2.safetensors", &second)] {
         save(&dir.path().join(name), shard);

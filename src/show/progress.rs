@@ -21,9 +21,17 @@ pub(crate) struct Bars {
 }
 
 impl Bars {
-    pub(crate) fn new(json: bool, interrupted: Arc<AtomicBool>) -> Self {
-        let hidden = json || !std::io::stderr().is_terminal();
+    /// Shows nothing where nobody wants bars, or where there is no terminal.
+    pub(crate) fn new(wanted: bool, interrupted: Arc<AtomicBool>) -> Self {
+        let hidden = !wanted || !std::io::stderr().is_terminal();
         Self { hidden, current: Mutex::new(None), interrupted }
+    }
+
+    /// Takes the bar off the terminal, before anything else is said there.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = self.current.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            bar.finish_and_clear();
+        }
     }
 }
 
@@ -58,14 +66,6 @@ impl Progress for Bars {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
-        }
-    }
-}
-
-impl Drop for Bars {
-    fn drop(&mut self) {
-        if let Some(bar) = self.current.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            bar.finish_and_clear();
         }
     }
 }

@@ -188,7 +188,7 @@ fn inspect_refuses_garbage_of_every_kind() {
     for name in ["x.toml", "x.safetensors", "x.json", "x.onnx", "x.jsonl", "x.parquet"] {
         world.write(name, [0xff, 0, 0x7b, 0xff, 0x0a]);
         let said = world.refuses(1, &["inspect", name]);
-        assert!(said.starts_with(&format!("error: ")) && said.contains(name), "{said}");
+        assert!(said.starts_with("error: ") && said.contains(name), "{said}");
         let missing = world.refuses(1, &["inspect", &name.replace('x', "none")]);
         assert!(missing.starts_with("error: cannot read none."), "{missing}");
     }

@@ -1,6 +1,7 @@
 //! `onr` as people meet it: bad input, full disks, Ctrl-C, and what it says about them.
 //!
 //! Each refusal is run in a directory of its own and must leave every file of it as it was.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod directories;
 mod disk;

@@ -1,6 +1,9 @@
 //! What goes to which stream, in which form, and whether it fits a terminal.
 
-use std::{fs::File, process::Stdio};
+use std::{
+    fs::File,
+    process::{Command, Stdio},
+};
 
 use serde_json::Value;
 
@@ -142,4 +145,19 @@ fn a_reader_that_has_gone_is_no_error_and_a_full_one_is() {
     let outcome = world.outcome(full.output().unwrap());
     assert_eq!(outcome.code, Some(1));
     assert!(outcome.err.starts_with("error: cannot write the report: No space left"));
+}
+
+#[test]
+fn on_a_terminal_the_bar_is_gone_before_the_report() {
+    let world = World::new();
+    // `script` runs its words on a terminal of its own; what comes last is a name of that log.
+    let line = format!("'{}' export {} --out new", env!("CARGO_BIN_EXE_onr"), BOTH.join(" "));
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &line, "/dev/null"]).current_dir(world.path("")).stdin(Stdio::null());
+    let Ok(output) = terminal.env("TERM", "xterm").output() else { return };
+    let outcome = world.outcome(output);
+    let report = outcome.out.find("new (fp32, untrained weights)").expect(&outcome.out);
+    let (before, after) = outcome.out.split_at(report);
+    assert!(before.contains('\u{1b}'), "a bar: {before:?}");
+    assert!(!after.contains('\u{1b}'), "{after:?}");
 }
