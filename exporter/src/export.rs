@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     artifact::{self, Artifact, FileRecord},
-    checkpoint::{Checkpoint, CheckpointRecord, Narrowing, convert, float_type},
+    checkpoint::{Checkpoint, CheckpointRecord, Narrowing, convert, dither, float_type},
     error::ExportError,
     onnx::{Placement, encode},
     progress::Progress,
@@ -44,8 +44,9 @@ pub struct ExportJob<'a> {
     pub strict: bool,
     /// Ranges that the graphs must be buildable for.
     pub profile: &'a Profile,
-    /// Give weights the values that an export in this precision would hold, whatever type they are
-    /// stored in: what rounding them costs can be measured apart from everything else.
+    /// Give weights the values that an export in this precision would hold, in an FP32 export: what
+    /// rounding them costs can be measured apart from everything else. Weights that are stored in 16
+    /// bits get errors of the size that rounding them once made.
     pub round_weights: Option<Precision>,
     /// An existing directory.
     pub out: &'a Path,
@@ -181,14 +182,20 @@ fn write_weights(
         file.put(&[0; ALIGNMENT as usize][..gap as usize])?;
         let Some(stored) = job.checkpoint.tensor(&tensor.key) else { continue };
         let Some(from) = float_type(stored.dtype) else { continue };
-        let through = rounded.get(&tensor.key).copied().unwrap_or(from);
+        let rounding = rounded.get(&tensor.key).copied();
         for (i, chunk) in stored.bytes.chunks(CHUNK).enumerate() {
             let first = i * CHUNK / from.size();
+            // Numbers that are stored in 16 bits were rounded before: only their rounding errors
+            // can be made anew.
+            let through = rounding.filter(|_| from == DType::F32).unwrap_or(from);
             let way = Narrowing { from, to: through };
             let bytes = convert(&tensor.key, first, chunk, way, &mut narrowed)?;
             let way = Narrowing { from: through, to: tensor.dtype };
             let bytes = convert(&tensor.key, first, bytes, way, &mut scratch)?;
-            file.put(bytes)?;
+            match rounding.filter(|_| from != DType::F32) {
+                None => file.put(bytes)?,
+                Some(to) => file.put(&dither(&tensor.key, first, bytes, to))?,
+            }
             if progress.advance(bytes.len() as u64).is_break() {
                 return Err(ExportError::Interrupted);
             }

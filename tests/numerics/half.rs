@@ -4,13 +4,11 @@ use std::path::Path;
 
 use onr_exporter::{Checkpoint, Silent, read_model};
 use onr_graphs::{Attention, GraphOptions, ModelConfig, Precision};
-use onr_requests::{Actions, LogOptions, Request, from_log};
-use onr_runtime::{
-    backends::tract::TractBackend,
-    parity::{ParityJob, ParityReport, Reference, check},
-};
+use onr_requests::{Actions, Limits, LogOptions, Request, from_log, random_requests};
+use onr_runtime::parity::{ParityReport, Reference};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use crate::support::{World, ort, root};
+use crate::support::{World, compare, config, export_to, root};
 
 /// Requests of MovieLens users, with candidates drawn by popularity.
 fn movielens(config: &ModelConfig, count: usize) -> Vec<Request> {
@@ -35,18 +33,7 @@ fn parity(attention: Attention, precision: Precision) -> ParityReport {
     let world = World::new(config.clone(), options, 0);
     let checkpoint = Checkpoint::open(&world.weights).unwrap();
     let reference = Reference::build(&config, &options, &checkpoint, &Silent).unwrap();
-    let job = ParityJob {
-        config: &config,
-        options: &options,
-        graphs: &world.exported.graphs,
-        dir: world.dir.path(),
-        candidate: &ort(),
-        reference: &TractBackend::new(),
-        requests: &requests,
-        requests_from: "MovieLens-100k",
-        rows: 8,
-    };
-    check(&job, &reference, &Silent).unwrap()
+    compare(&world, &reference, &requests, 8)
 }
 
 fn holds_in_half(attention: Attention) {
@@ -74,6 +61,37 @@ fn softmax_in_half_costs_what_its_weights_cost() {
 }
 
 #[test]
+fn checkpoints_that_are_half_already_are_judged_as_fairly() {
+    let config = config(Attention::Hstu, 4, 20);
+    let options = GraphOptions { precision: Precision::F16, ..GraphOptions::new(5) };
+    let world = World::new(config.clone(), options, 6);
+    let bytes = std::fs::read(&world.weights).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let half = |data: &[u8]| -> Vec<u8> {
+        let (numbers, _) = data.as_chunks::<4>();
+        let narrow = numbers.iter().map(|b| half::f16::from_f32(f32::from_le_bytes(*b)));
+        narrow.flat_map(half::f16::to_le_bytes).collect()
+    };
+    let tensors: Vec<_> =
+        file.iter().map(|(n, v)| (n, v.shape().to_vec(), half(v.data()))).collect();
+    let views =
+        tensors.iter().map(|(n, s, d)| (n, TensorView::new(Dtype::F16, s.clone(), d).unwrap()));
+    let path = world.dir.path().join("half.safetensors");
+    safetensors::serialize_to_file(views, None, &path).unwrap();
+    export_to(&config, &options, &path, world.dir.path());
+
+    let limits = Limits { n_items: 53, n_actions: 4, max_seq_len: config.max_seq_len };
+    let requests = random_requests(&limits, 32, 0, 12);
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let reference = Reference::build(&config, &options, &checkpoint, &Silent).unwrap();
+    let report = compare(&world, &reference, &requests, 8);
+    assert!(report.passed(), "{:?}", report.failures);
+    let scores = report.outputs.iter().find(|o| o.graph == "rank" && o.output == "scores");
+    let ratio = scores.unwrap().error_ratio.unwrap();
+    assert!((0.1..2.0).contains(&ratio), "{ratio}");
+}
+
+#[test]
 fn long_histories_neither_overflow_nor_vanish() {
     // 2,048 keys: sums of SiLU weights before 1/M would leave the range of FP16.
     let config = ModelConfig {
@@ -85,25 +103,10 @@ fn long_histories_neither_overflow_nor_vanish() {
     };
     let options = GraphOptions { precision: Precision::F16, ..GraphOptions::new(10) };
     let world = World::new(config.clone(), options, 1);
-    let limits = onr_requests::Limits {
-        n_items: config.n_items,
-        n_actions: config.n_actions,
-        max_seq_len: 2048,
-    };
-    let requests = onr_requests::random_requests(&limits, 2, 0, 32);
+    let limits = Limits { n_items: config.n_items, n_actions: config.n_actions, max_seq_len: 2048 };
+    let requests = random_requests(&limits, 2, 0, 32);
     let checkpoint = Checkpoint::open(&world.weights).unwrap();
     let reference = Reference::build(&config, &options, &checkpoint, &Silent).unwrap();
-    let job = ParityJob {
-        config: &config,
-        options: &options,
-        graphs: &world.exported.graphs,
-        dir: world.dir.path(),
-        candidate: &ort(),
-        reference: &TractBackend::new(),
-        requests: &requests,
-        requests_from: "seed 0",
-        rows: 1,
-    };
-    let report = check(&job, &reference, &Silent).unwrap();
+    let report = compare(&world, &reference, &requests, 1);
     assert!(report.passed(), "{:?}", report.failures);
 }

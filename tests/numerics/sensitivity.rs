@@ -13,13 +13,10 @@ use onr_exporter::{
 };
 use onr_graphs::{Attention, GraphOptions, ModelConfig};
 use onr_requests::{Limits, Request, random_requests};
-use onr_runtime::{
-    backends::tract::TractBackend,
-    parity::{ParityJob, ParityReport, Reference, check},
-};
+use onr_runtime::parity::Reference;
 use prost::Message as _;
 
-use crate::support::{World, config, ort};
+use crate::support::{World, compare, config};
 
 /// How far one number is off: three percent of itself.
 const OFF: f32 = 1.03;
@@ -41,7 +38,7 @@ fn every_tensor(attention: Attention) {
     let requests = random_requests(&limits, 16, 0, 12);
     let checkpoint = Checkpoint::open(&world.weights).unwrap();
     let reference = Reference::build(&config, &world.options, &checkpoint, &Silent).unwrap();
-    let parity = || run(&world, &reference, &requests);
+    let parity = || compare(&world, &reference, &requests, 16);
     assert!(parity().passed(), "{:?}", parity().failures);
 
     let data = world.dir.path().join(WEIGHTS_FILE);
@@ -58,21 +55,6 @@ fn every_tensor(attention: Attention) {
     }
     assert!(unseen.is_empty(), "parity did not see:\n{}", unseen.join("\n"));
     assert!(parity().passed());
-}
-
-fn run(world: &World, reference: &Reference, requests: &[Request]) -> ParityReport {
-    let job = ParityJob {
-        config: &world.config,
-        options: &world.options,
-        graphs: &world.exported.graphs,
-        dir: world.dir.path(),
-        candidate: &ort(),
-        reference: &TractBackend::new(),
-        requests,
-        requests_from: "test",
-        rows: 16,
-    };
-    check(&job, reference, &Silent).unwrap()
 }
 
 /// Name, offset and length of every tensor in the weights file.

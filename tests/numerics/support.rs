@@ -7,10 +7,12 @@ use std::{
 
 use onr_exporter::{Checkpoint, ExportJob, Exported, Silent, export, init, write_model};
 use onr_graphs::{Attention, Filter, GraphKind, GraphOptions, ItemInput, ModelConfig, Profile};
+use onr_requests::Request;
 use onr_runtime::{
     backend::{Backend, Session},
     backends::{ort::OrtBackend, tract::TractBackend},
     libraries::Search,
+    parity::{ParityJob, ParityReport, Reference, check},
     tensor::{Feeds, HostTensor},
 };
 use rand::{Rng, SeedableRng};
@@ -130,6 +132,27 @@ pub(crate) fn export_to(
         out,
     };
     export(&job, &Silent).unwrap()
+}
+
+/// Parity of what lies in a world's directory, on ONNX Runtime.
+pub(crate) fn compare(
+    world: &World,
+    reference: &Reference,
+    requests: &[Request],
+    rows: usize,
+) -> ParityReport {
+    let job = ParityJob {
+        config: &world.config,
+        options: &world.options,
+        graphs: &world.exported.graphs,
+        dir: world.dir.path(),
+        candidate: &ort(),
+        reference: &TractBackend::new(),
+        requests,
+        requests_from: "test",
+        rows,
+    };
+    check(&job, reference, &Silent).unwrap()
 }
 
 /// Open graphs that pick their inputs out of a larger set.

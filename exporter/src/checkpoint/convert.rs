@@ -55,6 +55,32 @@ pub fn convert<'a>(
     if finite(scratch, to) { Ok(scratch) } else { Err(locate(key, first, bytes, narrowing)) }
 }
 
+/// F32 numbers of the tensor `key`, from its element `first` on, each moved by up to half a unit in
+/// the last place of `to`: errors as rounding to `to` makes them, for numbers that were rounded
+/// before. The same numbers move in the same way every time.
+#[must_use]
+pub fn dither(key: &str, first: usize, bytes: &[u8], to: DType) -> Vec<u8> {
+    let spacing = if to == DType::BF16 { f32::EPSILON * 65536.0 } else { f32::EPSILON * 8192.0 };
+    let seed = key.bytes().fold(0_u64, |hash, b| hash.wrapping_mul(31).wrapping_add(b.into()));
+    let (numbers, _) = bytes.as_chunks::<4>();
+    let moved = numbers.iter().enumerate().flat_map(|(i, number)| {
+        let value = f32::from_le_bytes(*number);
+        let binade = f32::from_bits(value.to_bits() & 0x7f80_0000);
+        let share =
+            (scramble(seed.wrapping_add((first + i) as u64)) >> 40) as f32 / (1 << 24) as f32;
+        (value + (share - 0.5) * spacing * binade).to_le_bytes()
+    });
+    moved.collect()
+}
+
+/// The finaliser of SplitMix64.
+const fn scramble(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
 fn map<const FROM: usize, const TO: usize>(
     bytes: &[u8],
     out: &mut Vec<u8>,
@@ -144,6 +170,31 @@ mod tests {
         assert_eq!(error.to_string(), "`w`[101] is NaN, which is not finite");
         let error = convert("w", 0, &f32s(&[1.0, 7e4]), TO_HALF, &mut scratch).unwrap_err();
         assert_eq!(error.to_string(), "`w`[1] is 70000, beyond the largest f16");
+    }
+
+    #[test]
+    fn dithering_errs_as_rounding_does() {
+        let values: Vec<f32> = (0..40_000).map(|i| (i as f32 * 0.731).sin()).collect();
+        let exact = f32s(&values);
+        let numbers = |bytes: &[u8]| {
+            bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect::<Vec<_>>()
+        };
+        let rms = |other: &[f32]| {
+            let squares = values.iter().zip(other).map(|(a, b)| f64::from(a - b).powi(2));
+            (squares.sum::<f64>() / values.len() as f64).sqrt()
+        };
+        for to in [DType::F16, DType::BF16] {
+            let (mut narrow, mut wide) = (Vec::new(), Vec::new());
+            let down = Narrowing { from: DType::F32, to };
+            let half = convert("w", 0, &exact, down, &mut narrow).unwrap();
+            let up = Narrowing { from: to, to: DType::F32 };
+            let rounded = rms(&numbers(convert("w", 0, half, up, &mut wide).unwrap()));
+            let dithered = rms(&numbers(&dither("w", 0, &exact, to)));
+            assert!((dithered / rounded - 1.0).abs() < 0.05, "{to}: {dithered} {rounded}");
+        }
+        // In pieces as in one go.
+        let whole = dither("w", 0, &exact, DType::F16);
+        assert_eq!(dither("w", 100, &exact[400..800], DType::F16), whole[400..800]);
     }
 
     #[test]

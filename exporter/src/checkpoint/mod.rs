@@ -14,7 +14,7 @@ use onr_graphs::{DType, ModelConfig, model::weights::checkpoint as specs};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-pub use convert::{Narrowing, convert};
+pub use convert::{Narrowing, convert, dither};
 use map::Mapped;
 
 use crate::{
