@@ -16,7 +16,7 @@ const TINY: &str = "mount -t tmpfs -o size=64k none old && echo precious > old/k
 
 /// A private file system on `old` that cannot be written to.
 const READ_ONLY: &str = "mount -t tmpfs none old && echo precious > old/keep.txt && \
-                         mount -o remount,ro old && exec \"$@\"";
+                         mount -o remount,bind,ro old && exec \"$@\"";
 
 fn init(out: &str) -> [&str; 5] {
     ["init", "--model", "m.toml", "--out", out]
