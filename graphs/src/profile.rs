@@ -116,6 +116,13 @@ impl Profile {
         Ok(self)
     }
 
+    /// These ranges for exactly `batch` rows.
+    #[must_use]
+    pub fn at_batch(mut self, batch: usize) -> Self {
+        self.ranges.insert("batch".into(), Range { min: batch, opt: batch, max: batch });
+        self
+    }
+
     /// The ranges, by symbol.
     #[must_use]
     pub fn ranges(&self) -> &BTreeMap<String, Range> {

@@ -108,8 +108,13 @@ impl Build<'_> {
         let _scratch = Scratch::make()?;
         let reference = TractBackend::new();
         let progress = self.context.progress();
-        let built =
-            Reference::build(&settings.config, &settings.options, &settings.checkpoint, progress)?;
+        let built = Reference::build(
+            &settings.config,
+            &settings.options,
+            &manifest.graphs,
+            &settings.checkpoint,
+            progress,
+        )?;
         let job = ParityJob {
             config: &settings.config,
             options: &settings.options,

@@ -66,7 +66,13 @@ pub(crate) fn run(args: &ParityArgs, context: &Context) -> anyhow::Result<Parity
     match checkpoint(args, &manifest) {
         Ok(path) => {
             let weights = Checkpoint::open(&path)?;
-            let built = Reference::build(&config, &options, &weights, context.progress())?;
+            let built = Reference::build(
+                &config,
+                &options,
+                &manifest.graphs,
+                &weights,
+                context.progress(),
+            )?;
             warnings.extend(other_checkpoint(args, &manifest, &path, built.checkpoint_sha256())?);
             reports.push(check(&job, &built, context.progress())?);
         }

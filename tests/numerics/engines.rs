@@ -73,7 +73,7 @@ fn widths(world: &World, exported: &ExportedGraph, built: &BuiltEngine, precisio
     let wide = &built.network.f32_layers;
     let mut products = 0;
     for node in &graph.nodes {
-        let is_wide = wide.iter().any(|l| *l == node.name);
+        let is_wide = wide.contains(&node.name);
         let narrow_here = graph.value(node.outputs[0]).dtype != onr_graphs::DType::F32;
         match node.op {
             "LayerNormalization" | "Softmax" => {

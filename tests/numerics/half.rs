@@ -32,7 +32,8 @@ fn parity(attention: Attention, precision: Precision) -> ParityReport {
     let options = GraphOptions { precision, ..GraphOptions::new(100) };
     let world = World::new(config.clone(), options, 0);
     let checkpoint = Checkpoint::open(&world.weights).unwrap();
-    let reference = Reference::build(&config, &options, &checkpoint, &Silent).unwrap();
+    let reference =
+        Reference::build(&config, &options, &world.exported.graphs, &checkpoint, &Silent).unwrap();
     compare(&world, &reference, &requests, 8)
 }
 
@@ -83,7 +84,8 @@ fn checkpoints_that_are_half_already_are_judged_as_fairly() {
     let limits = Limits { n_items: 53, n_actions: 4, max_seq_len: config.max_seq_len };
     let requests = random_requests(&limits, 32, 0, 12);
     let checkpoint = Checkpoint::open(&path).unwrap();
-    let reference = Reference::build(&config, &options, &checkpoint, &Silent).unwrap();
+    let reference =
+        Reference::build(&config, &options, &world.exported.graphs, &checkpoint, &Silent).unwrap();
     let report = compare(&world, &reference, &requests, 8);
     assert!(report.passed(), "{:?}", report.failures);
     let scores = report.outputs.iter().find(|o| o.graph == "rank" && o.output == "scores");
@@ -106,7 +108,8 @@ fn long_histories_neither_overflow_nor_vanish() {
     let limits = Limits { n_items: config.n_items, n_actions: config.n_actions, max_seq_len: 2048 };
     let requests = random_requests(&limits, 2, 0, 32);
     let checkpoint = Checkpoint::open(&world.weights).unwrap();
-    let reference = Reference::build(&config, &options, &checkpoint, &Silent).unwrap();
+    let reference =
+        Reference::build(&config, &options, &world.exported.graphs, &checkpoint, &Silent).unwrap();
     let report = compare(&world, &reference, &requests, 1);
     assert!(report.passed(), "{:?}", report.failures);
 }

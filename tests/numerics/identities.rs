@@ -36,7 +36,7 @@ impl Scene {
         let users = Users::new(&mut rng, &world.config, &lens, candidates);
         // Most seeds on ONNX Runtime, every fourth on tract, whose plans take longer to make.
         let [tract, ort] = backends();
-        let backend: Box<dyn Backend> = if seed % 4 == 0 { tract } else { ort };
+        let backend: Box<dyn Backend> = if seed.is_multiple_of(4) { tract } else { ort };
         let graphs = world.open(backend.as_ref());
         Self { world, graphs, users, rng, seq }
     }

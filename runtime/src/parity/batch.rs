@@ -118,6 +118,7 @@ fn item_vectors(ids: &HostTensor, width: usize) -> HostTensor {
 /// Nine items of ten are in stock, the same ones in every run.
 fn allowed(shape: &[usize]) -> HostTensor {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let bits = (0..shape.iter().product()).map(|_| rng.random_range(0..10) != 0).collect::<Vec<_>>();
+    let bits =
+        (0..shape.iter().product()).map(|_| rng.random_range(0..10) != 0).collect::<Vec<_>>();
     HostTensor::of(shape, bits)
 }

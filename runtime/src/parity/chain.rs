@@ -9,7 +9,7 @@ use std::{
 use onr_exporter::ExportedGraph;
 use onr_graphs::{DType, GraphKind};
 
-use super::{batch::Batch, ParityError};
+use super::{ParityError, batch::Batch};
 use crate::{
     backend::{Backend, Placement, Session},
     tensor::{Data, Feeds, HostTensor},

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use super::{batch::Batch, ParityError};
+use super::{ParityError, batch::Batch};
 use crate::tensor::{Feeds, HostTensor};
 
 /// Differences of one output, pooled over all requests.
@@ -172,6 +172,7 @@ fn real_elements(output: &str, shape: &[usize], batch: &Batch) -> Vec<(usize, Ra
 fn padding_elements(shape: &[usize], batch: &Batch) -> Vec<Range<usize>> {
     let &[rows, heads, slots, width] = shape else { return Vec::new() };
     let len = |b: usize| batch.seq_lens.get(b).copied().unwrap_or(0);
-    let starts = (0..rows).flat_map(|b| (0..heads).map(move |h| (b, (b * heads + h) * slots * width)));
+    let starts =
+        (0..rows).flat_map(|b| (0..heads).map(move |h| (b, (b * heads + h) * slots * width)));
     starts.map(|(b, start)| start + len(b) * width..start + slots * width).collect()
 }

@@ -12,8 +12,8 @@ use super::{
     ParityError,
     batch::Batch,
     chain::{Chain, keep_history},
+    job::{Measured, ParityJob, version},
     report::{ParityReport, Strength},
-    run::{Measured, ParityJob, version},
     tolerance::Tolerance,
     verdict::{judge_all, ranked_rows, verdict_on_order},
 };
@@ -45,7 +45,11 @@ impl Golden {
             match key.split_once('.') {
                 Some(("inputs", name)) => inputs.insert(name.to_owned(), tensor),
                 Some(("outputs", name)) => outputs.insert(name.to_owned(), tensor),
-                _ => return Err(refuse(format!("`{key}` begins with neither `inputs.` nor `outputs.`"))),
+                _ => {
+                    return Err(refuse(format!(
+                        "`{key}` begins with neither `inputs.` nor `outputs.`"
+                    )));
+                }
             };
         }
         if inputs.get("seq_lens").and_then(HostTensor::as_i64).is_none() {
@@ -153,7 +157,9 @@ fn check_shapes(inputs: &Feeds) -> Result<(), String> {
             && (tensor.shape().len() != rank || tensor.shape()[0] != rows)
         {
             let shape = tensor.shape();
-            return Err(format!("`inputs.{name}` has shape {shape:?}, not {rank} axes of {rows} rows"));
+            return Err(format!(
+                "`inputs.{name}` has shape {shape:?}, not {rank} axes of {rows} rows"
+            ));
         }
     }
     let items = inputs.get("item_ids").or_else(|| inputs.get("item_embeddings"));
@@ -183,7 +189,9 @@ fn host(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Option<HostTensor> {
         Dtype::BF16 => HostTensor::of(shape, numbers(bytes, |b| bf16::from_le_bytes(b).to_f32())),
         Dtype::I64 => HostTensor::of(shape, numbers(bytes, i64::from_le_bytes)),
         Dtype::I32 => HostTensor::of(shape, numbers(bytes, |b| i64::from(i32::from_le_bytes(b)))),
-        Dtype::BOOL | Dtype::U8 => HostTensor::of(shape, bytes.iter().map(|&b| b != 0).collect::<Vec<_>>()),
+        Dtype::BOOL | Dtype::U8 => {
+            HostTensor::of(shape, bytes.iter().map(|&b| b != 0).collect::<Vec<_>>())
+        }
         _ => return None,
     })
 }

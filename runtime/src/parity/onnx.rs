@@ -11,8 +11,8 @@ use super::{
     ParityError,
     batch::Batch,
     compare::Differences,
+    job::{Measured, version},
     report::{ParityReport, Strength},
-    run::{Measured, version},
     tolerance::Tolerance,
     verdict::judge_all,
 };
@@ -106,12 +106,17 @@ fn random_feeds(
         let count: usize = shape.iter().product();
         let tensor = match input.dtype.as_str() {
             "f32" | "f16" | "bf16" => {
-                let values = (0..count).map(|_| rng.random_range(-1.0..1.0_f32)).collect::<Vec<_>>();
+                let values =
+                    (0..count).map(|_| rng.random_range(-1.0..1.0_f32)).collect::<Vec<_>>();
                 let wide = HostTensor::of(&shape, values);
-                onr_graphs::DType::from_name(&input.dtype).and_then(|t| wide.cast_float(t)).unwrap_or(wide)
+                onr_graphs::DType::from_name(&input.dtype)
+                    .and_then(|t| wide.cast_float(t))
+                    .unwrap_or(wide)
             }
             "i64" => HostTensor::of(&shape, integers(&input.name, count, slots, rng)),
-            "bool" => HostTensor::of(&shape, (0..count).map(|_| rng.random()).collect::<Vec<bool>>()),
+            "bool" => {
+                HostTensor::of(&shape, (0..count).map(|_| rng.random()).collect::<Vec<bool>>())
+            }
             other => {
                 return Err(ParityError::Run(RunError::Feed {
                     backend: "random inputs",
@@ -128,9 +133,13 @@ fn random_feeds(
 fn integers(name: &str, count: usize, slots: usize, rng: &mut ChaCha8Rng) -> Vec<i64> {
     match name {
         "seq_lens" => (0..count).map(|_| rng.random_range(0..=slots as i64)).collect(),
-        "new_lens" | "past_lens" => (0..count).map(|_| rng.random_range(0..=slots as i64 / 4)).collect(),
+        "new_lens" | "past_lens" => {
+            (0..count).map(|_| rng.random_range(0..=slots as i64 / 4)).collect()
+        }
         "timestamps" => (0..count as i64).map(|i| 1_700_000_000 + 977 * i).collect(),
-        "request_time" => (0..count).map(|_| 1_700_000_000 + rng.random_range(0..100_000)).collect(),
+        "request_time" => {
+            (0..count).map(|_| 1_700_000_000 + rng.random_range(0..100_000)).collect()
+        }
         _ => (0..count).map(|_| rng.random_range(0..2)).collect(),
     }
 }

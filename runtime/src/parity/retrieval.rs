@@ -7,7 +7,7 @@ use onr_graphs::Filter;
 use super::{
     ParityError,
     batch::Batch,
-    run::{Measured, ParityJob},
+    job::{Measured, ParityJob},
 };
 use crate::tensor::{Data, Feeds, HostTensor};
 

@@ -1,158 +1,23 @@
 //! Runs reference and candidate over the same requests.
 
-use std::path::Path;
-
-use onr_exporter::{Checkpoint, ExportJob, ExportedGraph, Progress, export};
-use onr_graphs::{GraphKind, GraphOptions, ItemInput, ModelConfig, Precision, Profile};
-use onr_requests::Request;
-use tempfile::TempDir;
+use onr_exporter::Progress;
+use onr_graphs::GraphKind;
 
 use super::{
     ParityError,
-    batch::{Batch, BatchShape, batches},
+    batch::Batch,
     chain::{Chain, append_state, keep_history},
     compare::Differences,
-    order::Ranked,
+    job::{Measured, ParityJob, graphs_of, version},
+    reference::{Built, Reference},
     report::{ParityReport, Strength},
     retrieval,
     verdict::{ranked_rows, verdict},
 };
-use crate::{
-    backend::{Availability, Backend},
-    tensor::Feeds,
-};
+use crate::tensor::Feeds;
 
 /// How many of each history's behaviours `append` gets as new ones.
 const NEW: usize = 4;
-
-/// FP32 graphs built anew from a checkpoint, and for 16-bit candidates the same with rounded weights.
-#[derive(Debug)]
-pub struct Reference {
-    exact: Built,
-    rounded: Option<Built>,
-    /// SHA-256 of the checkpoint.
-    checkpoint: String,
-}
-
-#[derive(Debug)]
-struct Built {
-    dir: TempDir,
-    graphs: Vec<ExportedGraph>,
-}
-
-impl Reference {
-    /// Exports the reference of a candidate with `options` into temporary directories.
-    ///
-    /// # Errors
-    /// [`ParityError::Export`].
-    pub fn build(
-        cfg: &ModelConfig,
-        options: &GraphOptions,
-        checkpoint: &Checkpoint,
-        progress: &dyn Progress,
-    ) -> Result<Self, ParityError> {
-        let wide = GraphOptions { precision: Precision::F32, ..*options };
-        let profile = Profile::for_model(cfg.max_seq_len);
-        let built = |round_weights| {
-            let dir = TempDir::with_prefix("onr-reference-")
-                .map_err(|cause| onr_exporter::ExportError::Write { file: std::env::temp_dir(), cause })?;
-            let job = ExportJob {
-                config: cfg,
-                options: &wide,
-                graphs: graphs_of(options.item_input),
-                checkpoint,
-                strict: false,
-                profile: &profile,
-                round_weights,
-                out: dir.path(),
-            };
-            let exported = export(&job, progress)?;
-            Ok::<_, ParityError>((Built { dir, graphs: exported.graphs }, exported.checkpoint.sha256))
-        };
-        let (exact, sha256) = built(None)?;
-        let rounded = match options.precision {
-            Precision::F32 => None,
-            narrow => Some(built(Some(narrow))?.0),
-        };
-        Ok(Self { exact, rounded, checkpoint: sha256 })
-    }
-
-    /// SHA-256 of the checkpoint that it was built from.
-    #[must_use]
-    pub fn checkpoint_sha256(&self) -> &str {
-        &self.checkpoint
-    }
-}
-
-/// The graphs that a kind of interface has.
-#[must_use]
-pub(super) fn graphs_of(input: ItemInput) -> &'static [GraphKind] {
-    match input {
-        ItemInput::Ids => &GraphKind::ALL,
-        ItemInput::Embeddings => &[
-            GraphKind::Encode,
-            GraphKind::Append,
-            GraphKind::Generate,
-            GraphKind::Rank,
-        ],
-    }
-}
-
-/// A candidate directory and the requests to compare it on.
-pub struct ParityJob<'a> {
-    /// The model.
-    pub config: &'a ModelConfig,
-    /// What the candidate was exported with.
-    pub options: &'a GraphOptions,
-    /// The candidate's graphs.
-    pub graphs: &'a [ExportedGraph],
-    /// Where they lie.
-    pub dir: &'a Path,
-    /// Runs the candidate.
-    pub candidate: &'a dyn Backend,
-    /// Runs the reference.
-    pub reference: &'a dyn Backend,
-    /// Checked requests: no history longer than the model's.
-    pub requests: &'a [Request],
-    /// Where the requests came from, for the report.
-    pub requests_from: &'a str,
-    /// Rows of a batch.
-    pub rows: usize,
-}
-
-/// Item tables above this many bytes make a plan of tract expensive.
-const LARGE_TABLE: usize = 1 << 28;
-
-impl ParityJob<'_> {
-    /// How many padded lengths batches may have. tract makes a plan for each, and every plan of a
-    /// retrieval packs the item table anew: seconds, and its size in memory, for a large one.
-    const fn lengths(&self) -> usize {
-        let table = self.config.n_items * self.config.d_model * size_of::<f32>();
-        if table > LARGE_TABLE { 1 } else { 4 }
-    }
-
-    pub(super) fn batches(&self) -> Vec<Batch> {
-        let shape = BatchShape {
-            rows: self.rows.min(self.requests.len()).max(1),
-            seq_step: self.config.max_seq_len.div_ceil(self.lengths()),
-            candidate_step: 64,
-        };
-        batches(self.requests, self.config, self.options, shape)
-    }
-}
-
-/// Everything that is measured while batches run.
-#[derive(Default)]
-pub(super) struct Measured {
-    /// Candidate against reference.
-    pub(super) candidate: Differences,
-    /// Rounded weights against reference.
-    pub(super) rounded: Differences,
-    /// Candidates of each request in the reference's and in the candidate's eyes.
-    pub(super) ranked: Vec<(Ranked, Ranked)>,
-    /// What no tolerance forgives.
-    pub(super) failures: Vec<String>,
-}
 
 /// Compares a candidate with a reference built from the checkpoint.
 ///
@@ -164,12 +29,10 @@ pub fn check(
     progress: &dyn Progress,
 ) -> Result<ParityReport, ParityError> {
     let all = graphs_of(job.options.item_input);
-    let exact = &reference.exact;
-    let mut want = Chain::new(job.reference, exact.dir.path(), &exact.graphs, all);
+    let of = |built| chain_of(job, built);
+    let mut want = of(&reference.exact);
+    let mut rounded = reference.rounded.as_ref().map(of);
     let mut got = Chain::new(job.candidate, job.dir, job.graphs, all);
-    let rounded = reference.rounded.as_ref();
-    let mut rounded =
-        rounded.map(|b| Chain::new(job.reference, b.dir.path(), &b.graphs, all));
     let batches = job.batches();
     progress.stage("parity", batches.len() as u64);
     let mut measured = Measured::default();
@@ -189,7 +52,7 @@ pub fn check(
         reference: format!(
             "{}, FP32 graphs built from checkpoint {}",
             version(job.reference),
-            &reference.checkpoint[..12.min(reference.checkpoint.len())]
+            short(reference.checkpoint_sha256())
         ),
         strength: Strength::FromCheckpoint,
         candidate: version(job.candidate),
@@ -208,12 +71,15 @@ pub fn check(
     Ok(report)
 }
 
-/// Name and version of a backend.
-pub(super) fn version(backend: &dyn Backend) -> String {
-    match backend.availability() {
-        Availability::Ready { version, .. } => version,
-        Availability::Missing { .. } => backend.name().to_owned(),
-    }
+/// The first digits of a hash.
+fn short(sha256: &str) -> &str {
+    sha256.get(..12).unwrap_or(sha256)
+}
+
+/// Graphs of the reference on its backend.
+fn chain_of<'a>(job: &ParityJob<'a>, built: &'a Built) -> Chain<'a> {
+    let all = graphs_of(job.options.item_input);
+    Chain::new(job.reference, built.dir.path(), &built.graphs, all)
 }
 
 /// What the chains hold after a batch: base inputs, keys and values, prompt.
@@ -262,9 +128,12 @@ impl Sides<'_, '_> {
         let made = self.both(GraphKind::Generate, batch, (&states.want, &states.got), measured)?;
         states.want.extend(made.0);
         states.got.extend(made.1);
-        let (want, got) = self.both(GraphKind::Rank, batch, (&states.want, &states.got), measured)?;
-        let ranked = |outputs: &Feeds| ranked_rows(batch, outputs, self.job.config.n_tasks());
-        measured.ranked.extend(ranked(&want).into_iter().zip(ranked(&got)));
+        let (want, got) =
+            self.both(GraphKind::Rank, batch, (&states.want, &states.got), measured)?;
+        if self.got.has(GraphKind::Rank) {
+            let ranked = |outputs: &Feeds| ranked_rows(batch, outputs, self.job.config.n_tasks());
+            measured.ranked.extend(ranked(&want).into_iter().zip(ranked(&got)));
+        }
         states.want.extend(want);
         Ok(states)
     }
@@ -308,7 +177,10 @@ fn weights_only(
     let mut state = batch.inputs.clone();
     let renamed = |outputs: &Feeds| {
         let history = |n: &str| n.strip_prefix("present.").map(|r| format!("past_key_values.{r}"));
-        outputs.keys().map(|n| (n.clone(), history(n).unwrap_or_else(|| n.clone()))).collect::<Vec<_>>()
+        outputs
+            .keys()
+            .map(|n| (n.clone(), history(n).unwrap_or_else(|| n.clone())))
+            .collect::<Vec<_>>()
     };
     for kind in [GraphKind::Encode, GraphKind::Generate] {
         let outputs = chain.run(kind, &state)?;

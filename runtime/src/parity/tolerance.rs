@@ -37,7 +37,10 @@ impl Tolerance {
             Precision::F32 => Self::Elements { times_rms: 3e-5 },
             // NVIDIA's own tests allow twice the error of the half-precision reference. Rounding the
             // weights is the part of that error that no implementation can avoid.
-            Precision::F16 | Precision::BF16 => Self::WeightsOnly { ratio: 2.0, floor: 1e-6 },
+            // The floor is one rounding of the output itself (half a unit in the last place, rms): on
+            // a handful of numbers the weights' share can be smaller by chance.
+            Precision::F16 => Self::WeightsOnly { ratio: 2.0, floor: 2.5e-4 },
+            Precision::BF16 => Self::WeightsOnly { ratio: 2.0, floor: 2e-3 },
         }
     }
 
@@ -57,7 +60,11 @@ impl Tolerance {
     /// What is wrong with an output, if anything. `weights_only` is the same output's difference
     /// when only the weights are rounded.
     #[must_use]
-    pub fn judge(self, difference: &Difference, weights_only: Option<&Difference>) -> Option<String> {
+    pub fn judge(
+        self,
+        difference: &Difference,
+        weights_only: Option<&Difference>,
+    ) -> Option<String> {
         if difference.not_finite > 0 {
             return Some(format!("{} elements are not finite", difference.not_finite));
         }
@@ -68,9 +75,8 @@ impl Tolerance {
         match self {
             Self::Elements { times_rms } => {
                 let limit = times_rms * rms.max(1e-3);
-                (difference.max_abs > limit).then(|| {
-                    format!("error {:.1e} is above {limit:.1e}", difference.max_abs)
-                })
+                (difference.max_abs > limit)
+                    .then(|| format!("error {:.1e} is above {limit:.1e}", difference.max_abs))
             }
             Self::WeightsOnly { ratio, floor } => {
                 let base = weights_only.map_or(0.0, Difference::rms_error).max(floor * rms);
@@ -87,8 +93,15 @@ impl Tolerance {
 mod tests {
     use super::*;
 
+    /// Four elements with a reference of rms 1.
     fn difference(max_abs: f64, rms_error: f64) -> Difference {
-        Difference { count: 4, max_abs, sum_error: 4.0 * rms_error * rms_error, sum_want: 4.0, ..Difference::default() }
+        Difference {
+            count: 4,
+            max_abs,
+            sum_error: 4.0 * rms_error * rms_error,
+            sum_want: 4.0,
+            ..Difference::default()
+        }
     }
 
     #[test]
@@ -104,9 +117,13 @@ mod tests {
     #[test]
     fn half_is_measured_against_its_own_weights() {
         let tolerance = Tolerance::of(Precision::F16);
-        let base = difference(1e-3, 1e-4);
-        assert_eq!(tolerance.judge(&difference(1e-2, 1.9e-4), Some(&base)), None);
-        assert!(tolerance.judge(&difference(1e-2, 2.1e-4), Some(&base)).is_some());
+        let base = difference(1e-2, 1e-3);
+        assert_eq!(tolerance.judge(&difference(1e-1, 1.9e-3), Some(&base)), None);
+        assert!(tolerance.judge(&difference(1e-1, 2.1e-3), Some(&base)).is_some());
+        // Below one rounding of the output, the weights' share says nothing.
+        let lucky = difference(1e-5, 1e-6);
+        assert_eq!(tolerance.judge(&difference(1e-2, 4.9e-4), Some(&lucky)), None);
+        assert!(tolerance.judge(&difference(1e-2, 5.1e-4), Some(&lucky)).is_some());
     }
 
     #[test]

@@ -5,9 +5,9 @@ use onr_graphs::Precision;
 use super::{
     batch::Batch,
     compare::{Difference, Differences},
+    job::Measured,
     order::{Ranked, top_k_overlap},
     report::{Consistency, OrderParity, OutputParity, ParityReport},
-    run::Measured,
     tolerance::{MIN_OVERLAP, OVERLAP_K, Tolerance},
 };
 use crate::tensor::{Feeds, HostTensor};
@@ -18,8 +18,9 @@ pub(super) fn verdict(measured: &Measured, precision: Precision, report: &mut Pa
     let tie = match Tolerance::of(precision) {
         Tolerance::Elements { times_rms } => times_rms * scale_of_scores(&measured.candidate),
         // What rounding the weights alone may swap is no fault of the candidate.
-        Tolerance::WeightsOnly { .. } => weights_only(&measured.rounded, "rank", "scores")
-            .map_or(0.0, Difference::rms_error),
+        Tolerance::WeightsOnly { .. } => {
+            weights_only(&measured.rounded, "rank", "scores").map_or(0.0, Difference::rms_error)
+        }
     };
     verdict_on_order(measured, tie, report);
 }
@@ -71,11 +72,7 @@ fn scale_of_scores(candidate: &Differences) -> f64 {
 
 /// The same output with rounded weights. `append` writes what `encode` would, and the fused graph
 /// computes what `rank` does; retrieval is judged by logits.
-fn weights_only<'a>(
-    rounded: &'a Differences,
-    graph: &str,
-    output: &str,
-) -> Option<&'a Difference> {
+fn weights_only<'a>(rounded: &'a Differences, graph: &str, output: &str) -> Option<&'a Difference> {
     let graph = match graph {
         "append" => "encode",
         "oneranker" | "split" => "rank",
@@ -108,10 +105,8 @@ fn describe(
 }
 
 fn order(ranked: &[(Ranked, Ranked)], tie: f64) -> Option<OrderParity> {
-    let overlaps: Vec<f64> = ranked
-        .iter()
-        .filter_map(|(want, got)| top_k_overlap(want, got, OVERLAP_K, tie))
-        .collect();
+    let overlaps: Vec<f64> =
+        ranked.iter().filter_map(|(want, got)| top_k_overlap(want, got, OVERLAP_K, tie)).collect();
     let least = overlaps.iter().copied().reduce(f64::min)?;
     Some(OrderParity {
         k: OVERLAP_K,
