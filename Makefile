@@ -2,7 +2,7 @@
 # that `make engine` and `make test` share each object file.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup engine test lint clean
+.PHONY: help setup engine test lint bench clean
 
 # Extra arguments for cargo. `.ci/run` passes --locked.
 CARGO_FLAGS ?=
@@ -29,6 +29,9 @@ test: setup ## all tests: Rust, examples in the documentation, the Python refere
 lint: setup ## rustfmt and clippy, warnings are errors. Checks every dependency once: minutes
 	cargo fmt --all --check
 	cargo clippy $(CARGO_BUILD_FLAGS) --all-targets -- -D warnings
+
+bench: engine ## benchmarks, each beside a peer: some minutes, 15 GB of disk, 10 GB of memory
+	$(PYTHON) scripts/bench.py
 
 clean: ## remove what was built (target, build); what `make setup` fetched stays in .onr
 	cargo clean

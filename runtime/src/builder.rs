@@ -10,7 +10,7 @@ use std::{
     str::FromStr,
 };
 
-use onr_exporter::progress::Progress;
+use onr_exporter::{TensorInfo, progress::Progress};
 use onr_graphs::{Dim, Profile};
 use serde::{Deserialize, Serialize};
 
@@ -178,6 +178,49 @@ pub struct NetworkSummary {
     pub f32_layers: Vec<String>,
 }
 
+impl NetworkSummary {
+    /// Compares what was parsed with what was exported: names, types, and sizes where they are fixed.
+    /// An empty summary (a tool that cannot be asked) has nothing to compare.
+    ///
+    /// # Errors
+    /// [`EngineError::Interface`] with every difference.
+    pub fn check_interface(
+        &self,
+        graph: &str,
+        inputs: &[TensorInfo],
+        outputs: &[TensorInfo],
+    ) -> Result<(), EngineError> {
+        if self.inputs.is_empty() && self.outputs.is_empty() {
+            return Ok(());
+        }
+        let mut problems = differences("input", inputs, &self.inputs);
+        problems.extend(differences("output", outputs, &self.outputs));
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(EngineError::Interface { graph: graph.to_owned(), problems })
+        }
+    }
+}
+
+fn differences(what: &str, exported: &[TensorInfo], parsed: &[IoTensor]) -> Vec<String> {
+    let as_parsed = |t: &TensorInfo| IoTensor {
+        name: t.name.clone(),
+        dtype: t.dtype.clone(),
+        shape: t.shape.iter().map(|d| d.parse().unwrap_or(-1)).collect(),
+    };
+    let wanted: Vec<IoTensor> = exported.iter().map(as_parsed).collect();
+    let missing = wanted.iter().filter(|w| !parsed.contains(w)).map(|w| {
+        match parsed.iter().find(|p| p.name == w.name) {
+            Some(p) => format!("{what} `{}` is {p}, not {w}", w.name),
+            None => format!("{what} `{}` is not there", w.name),
+        }
+    });
+    let known = |p: &&IoTensor| !wanted.iter().any(|w| w.name == p.name);
+    let extra = parsed.iter().filter(known);
+    missing.chain(extra.map(|p| format!("{what} `{}` was not exported", p.name))).collect()
+}
+
 /// One input or output of a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoTensor {
@@ -187,6 +230,13 @@ pub struct IoTensor {
     pub dtype: String,
     /// Sizes; `-1` where dynamic.
     pub shape: Vec<i64>,
+}
+
+impl fmt::Display for IoTensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sizes: Vec<_> = self.shape.iter().map(i64::to_string).collect();
+        write!(f, "{} [{}]", self.dtype, sizes.join(", "))
+    }
 }
 
 /// Everything that can stop a plan from being built.
@@ -236,6 +286,14 @@ pub enum EngineError {
         input: String,
         /// The symbol.
         symbol: String,
+    },
+    /// TensorRT understood other inputs or outputs than were exported.
+    #[error("TensorRT understood graph {graph} otherwise: {}", problems.join("; "))]
+    Interface {
+        /// Name of the graph.
+        graph: String,
+        /// Each names its tensor.
+        problems: Vec<String>,
     },
     /// The optimiser failed.
     #[error("{builder} cannot build graph {graph}: {reason}")]
@@ -305,6 +363,36 @@ mod tests {
             "ampere".parse::<Target>().unwrap_err().to_string(),
             "`ampere` is not a GPU target; known: sm75, sm80, sm86, sm87, sm89, sm90, sm100, sm103, \
              sm110, sm120, sm121"
+        );
+    }
+}
+
+#[cfg(test)]
+mod interface {
+    use super::*;
+
+    fn io(name: &str, dtype: &str, shape: &[i64]) -> IoTensor {
+        IoTensor { name: name.into(), dtype: dtype.into(), shape: shape.to_vec() }
+    }
+
+    #[test]
+    fn differences_are_named_one_by_one() {
+        let info = |name: &str, dtype: &str, shape: &[&str]| TensorInfo {
+            name: name.into(),
+            dtype: dtype.into(),
+            shape: shape.iter().map(|&d| d.to_owned()).collect(),
+        };
+        let exported = [info("a", "i64", &["batch"]), info("b", "f16", &["batch", "4"])];
+        let good = [io("b", "f16", &[-1, 4]), io("a", "i64", &[-1])];
+        assert!(differences("input", &exported, &good).is_empty());
+        let bad = [io("b", "f32", &[-1, 4]), io("c", "i64", &[-1])];
+        assert_eq!(
+            differences("input", &exported, &bad),
+            [
+                "input `a` is not there",
+                "input `b` is f32 [-1, 4], not f16 [-1, 4]",
+                "input `c` was not exported"
+            ]
         );
     }
 }

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use onr_exporter::{OutDir, artifact, onnx::OnnxFile};
-use onr_graphs::Dim;
+use onr_exporter::{OutDir, TensorInfo, artifact, onnx::OnnxFile};
+use onr_graphs::{Dim, Profile};
 use onr_requests::CheckOptions;
 use onr_runtime::{
     backend::{Availability, Backend},
     backends::tract::TractBackend,
-    builder::{BuildJob, BuiltEngine, EngineBuilder, EngineError, Target},
+    builder::{BuildJob, BuiltEngine, EngineBuilder, EngineError, NetworkSummary, Target},
     builders::{TensorRtRtx, Trtexec},
     manifest::Manifest,
     parity::{ParityJob, ParityReport, Reference, check, compare_onnx},
@@ -64,6 +64,13 @@ struct Build<'a> {
     ort: &'a dyn Backend,
 }
 
+/// One graph to compile.
+struct Source<'a> {
+    graph: &'a str,
+    onnx: &'a Path,
+    inputs: &'a [TensorInfo],
+}
+
 impl Build<'_> {
     /// From a checkpoint: the reference is built anew from it.
     fn whole_model(&self, model: &Path, weights: &Path) -> anyhow::Result<EnginesBuilt> {
@@ -80,10 +87,12 @@ impl Build<'_> {
         let passed = report.passed();
         manifest.parity = Some(report);
         if passed {
+            let dir = out.staging();
             for graph in &exported.graphs {
-                let inputs = graph.inputs.iter().map(|t| (t.name.clone(), dims(&t.shape)));
-                let inputs: Vec<_> = inputs.collect();
-                self.compile(&graph.name, &inputs, out.staging(), &settings, &mut manifest)?;
+                let onnx = dir.join(format!("{}.onnx", graph.name));
+                let source = Source { graph: &graph.name, onnx: &onnx, inputs: &graph.inputs };
+                let network = self.compile(&source, &settings.profile, dir, &mut manifest)?;
+                network.check_interface(&graph.name, &graph.inputs, &graph.outputs)?;
             }
             self.carry_vocab(out.staging(), &mut manifest)?;
             manifest.write(out.staging())?;
@@ -129,28 +138,31 @@ impl Build<'_> {
         Ok(check(&job, &built, progress)?)
     }
 
+    /// One plan into `dir`; returns what TensorRT understood of the file.
     fn compile(
         &self,
-        graph: &str,
-        inputs: &[(String, Vec<Dim>)],
+        source: &Source<'_>,
+        profile: &Profile,
         dir: &Path,
-        settings: &ExportSettings,
         manifest: &mut Manifest,
-    ) -> anyhow::Result<()> {
-        let name = format!("{graph}.plan");
+    ) -> anyhow::Result<NetworkSummary> {
+        let name = format!("{}.plan", source.graph);
+        let inputs: Vec<(String, Vec<Dim>)> =
+            source.inputs.iter().map(|t| (t.name.clone(), dims(&t.shape))).collect();
         let job = BuildJob {
-            graph,
-            onnx: &dir.join(format!("{graph}.onnx")),
+            graph: source.graph,
+            onnx: source.onnx,
             plan: &dir.join(&name),
-            inputs,
-            profile: &settings.profile,
+            inputs: &inputs,
+            profile,
             targets: &self.targets,
             workspace: self.args.workspace.map(|mib| mib << 20),
         };
         let built = self.builder.build(&job, self.context.progress())?;
-        manifest.files.insert(name.clone(), artifact::hash_file(&dir.join(&name))?);
-        manifest.engines.insert(graph.to_owned(), built);
-        Ok(())
+        manifest.files.insert(name, artifact::hash_file(job.plan)?);
+        let network = built.network.clone();
+        manifest.engines.insert(source.graph.to_owned(), built);
+        Ok(network)
     }
 
     /// Copies the vocabulary of the requests, so that ids can be read where the engine runs.
@@ -190,21 +202,8 @@ impl Build<'_> {
         if passed {
             let out = OutDir::open(&self.args.out)?;
             let stem = onnx.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let inputs: Vec<_> =
-                file.inputs.iter().map(|t| (t.name.clone(), dims(&t.shape))).collect();
-            let name = format!("{stem}.plan");
-            let job = BuildJob {
-                graph: &stem,
-                onnx,
-                plan: &out.staging().join(&name),
-                inputs: &inputs,
-                profile: &profile,
-                targets: &self.targets,
-                workspace: self.args.workspace.map(|mib| mib << 20),
-            };
-            let built = self.builder.build(&job, self.context.progress())?;
-            manifest.files.insert(name, artifact::hash_file(job.plan)?);
-            manifest.engines.insert(stem.clone(), built);
+            let source = Source { graph: &stem, onnx, inputs: &file.inputs };
+            self.compile(&source, &profile, out.staging(), &mut manifest)?;
             manifest.write(out.staging())?;
             publish(out)?;
         }

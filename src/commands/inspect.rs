@@ -181,13 +181,19 @@ fn engine_text(engine: &BuiltEngine) -> String {
             .collect();
         infos
     };
+    let targets = match engine.targets.as_slice() {
+        [] => "the GPU of the machine that built it".to_owned(),
+        list => list.join(", "),
+    };
+    let made = format!(
+        "{} {}, by builder {} with {}, for {targets}",
+        engine.kind, engine.version, engine.builder, engine.library
+    );
+    if engine.network.inputs.is_empty() {
+        return format!("{made}\n{} does not say what it understood", engine.builder);
+    }
     format!(
-        "{} {}, by builder {} with {}, for {}\n{}\n{}\n{}\n{} layers with F32 outputs",
-        engine.kind,
-        engine.version,
-        engine.builder,
-        engine.library,
-        engine.targets.join(", "),
+        "{made}\n{}\n{}\n{}\n{} layers with F32 outputs",
         tensor_lines("inputs", &io(&engine.network.inputs)),
         tensor_lines("outputs", &io(&engine.network.outputs)),
         listed("layers:", layers),

@@ -106,6 +106,12 @@ pub(super) fn candidate(
 
 /// The manifest's model, which `--model` may repeat but not change.
 fn model(manifest: &Manifest, args: &ParityArgs) -> anyhow::Result<ModelConfig> {
+    if manifest.model.is_none() {
+        let what = format!("{} holds a file that was compiled as it is", args.dir.display());
+        let hint = "there is no model to build a reference from; its onr.json has the comparison \
+                    of two backends";
+        return Err(Refusal::usage(what).hint(hint).into());
+    }
     let recorded = manifest.config().map_err(|problems| ManifestError::Format {
         file: args.dir.join("onr.json"),
         reason: problems.join("; "),
