@@ -7,7 +7,9 @@ use std::io::{self, ErrorKind, Write as _};
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::exit::{Exit, judge};
 
@@ -131,10 +133,8 @@ pub(crate) fn start_log(verbose: u8) {
         ["onr", "onr_exporter", "onr_requests", "onr_runtime"].map(|c| format!("{c}={level}"));
     let theirs = ["onr_runtime::backends::ort", "tensorrt"].map(|c| format!("{c}={vendor}"));
     let default = format!("off,{},{}", ours.join(","), theirs.join(","));
-    let filter = EnvFilter::try_from_env("ONR_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .without_time()
-        .init();
+    let typed = std::env::var("ONR_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let filter = typed.or_else(|| default.parse().ok()).unwrap_or_default();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).without_time();
+    tracing_subscriber::registry().with(lines).with(filter).init();
 }

@@ -4,6 +4,7 @@
 
 mod checker;
 mod engines;
+mod false_alarms;
 mod golden;
 mod half;
 mod identities;

@@ -30,8 +30,9 @@ struct Stage<'a> {
     session: Option<Box<dyn Session>>,
 }
 
-/// What stands in key/value slots that hold nothing. A graph that reads them shows.
-const JUNK: f32 = 7.0;
+/// What stands in key/value slots that hold nothing; any float type holds it exactly. A graph that
+/// reads or writes them shows.
+pub(super) const JUNK: f32 = 7.0;
 
 impl<'a> Chain<'a> {
     /// Those graphs of `dir` that `wanted` names.

@@ -22,8 +22,8 @@ pub struct Difference {
     pub sum_want: f64,
     /// Elements of `got` that are not finite.
     pub not_finite: u64,
-    /// Elements of `encode` beyond a history's end that are not 0.
-    pub not_zero: u64,
+    /// Elements behind a history's end that are not what the contract puts there.
+    pub stray: u64,
     /// Index of the request with the largest difference.
     pub worst_request: usize,
 }
@@ -113,13 +113,14 @@ impl Differences {
         Ok(())
     }
 
-    /// Counts what `encode` left behind histories and is not 0.
-    pub fn count_stray(&mut self, graph: &str, batch: &Batch, got: &Feeds) {
+    /// Counts elements in slots behind histories that are not `expected`: 0 from `encode`, what was
+    /// there before from `append`.
+    pub fn count_stray(&mut self, graph: &str, batch: &Batch, got: &Feeds, expected: f32) {
         for (output, tensor) in got {
             let Some(values) = tensor.to_f32() else { continue };
             let padding = padding_elements(tensor.shape(), batch);
-            let stray = padding.into_iter().flat_map(|r| &values[r]).filter(|x| **x != 0.0);
-            self.entry(graph, output).not_zero += stray.count() as u64;
+            let stray = padding.into_iter().flat_map(|r| &values[r]).filter(|x| **x != expected);
+            self.entry(graph, output).stray += stray.count() as u64;
         }
     }
 

@@ -14,42 +14,55 @@ use crate::tensor::{Data, Feeds, HostTensor};
 /// Most complaints of one kind in a report.
 const MOST: usize = 3;
 
-/// Compares a retrieval of the candidate with the reference's.
-///
-/// `best` is the reference's own `oneranker`, `fused` the candidate's, `judged` the reference's
-/// `rank` on the items that the candidate chose, `split` the candidate's `rank` on them. Items may be
-/// swapped where the reference itself sees a tie, so logits are compared place by place, not ids.
-pub(super) fn compare(
-    job: &ParityJob<'_>,
-    batch: &Batch,
-    [best, fused, judged]: [&Feeds; 3],
-    split: Option<&Feeds>,
-    measured: &mut Measured,
-) -> Result<(), ParityError> {
-    let (tasks, k) = (job.config.n_tasks(), job.options.top_k);
-    let ids = fused["candidate_ids"].as_i64().unwrap_or_default();
-    let rows = batch.seq_lens.len();
-    let all = Batch {
-        candidates: ids.chunks(tasks * k).take(rows).map(<[i64]>::to_vec).collect(),
-        ..batch.clone()
-    };
-    let values = |feeds: &Feeds| without_filler(feeds, ids, tasks);
-    measured.candidate.add("oneranker", &all, &values(judged), &values(fused))?;
-    if let Some(split) = split {
-        measured.candidate.add("split", &all, &values(split), &values(fused))?;
-    }
+/// What was retrieved for one batch, and what everybody makes of it.
+pub(super) struct Retrieved {
+    /// The reference's own `oneranker`.
+    pub(super) best: Feeds,
+    /// The candidate's `oneranker`.
+    pub(super) fused: Feeds,
+    /// The reference's `rank` on the items that the candidate chose.
+    pub(super) judged: Feeds,
+    /// The candidate's own `rank` on them.
+    pub(super) split: Option<Feeds>,
+    /// The reference's `rank` on them, weights rounded.
+    pub(super) rounded: Option<Feeds>,
+}
 
-    let own = |feeds: &Feeds| own_task_logits(feeds, tasks, k);
-    let (top, chosen) = (own(best), own(&values(judged)));
-    let top = sorted(top, ids, k, rows * tasks);
-    let chosen = sorted(chosen, ids, k, rows * tasks);
-    let shape = [rows, tasks, k];
-    let name = super::RETRIEVED;
-    let want = Feeds::from([(name.to_owned(), HostTensor::of(&shape, top))]);
-    let got = Feeds::from([(name.to_owned(), HostTensor::of(&shape, chosen))]);
-    measured.candidate.add("oneranker", batch, &want, &got)?;
-    complain(job, batch, ids, measured);
-    Ok(())
+impl Retrieved {
+    /// Compares a retrieval of the candidate with the reference's. Items may be swapped where the
+    /// reference itself sees a tie, so logits are compared place by place, not ids.
+    pub(super) fn compare(
+        &self,
+        job: &ParityJob<'_>,
+        batch: &Batch,
+        measured: &mut Measured,
+    ) -> Result<(), ParityError> {
+        let (tasks, k) = (job.config.n_tasks(), job.options.top_k);
+        let ids = self.fused["candidate_ids"].as_i64().unwrap_or_default();
+        let rows = batch.seq_lens.len();
+        let all = Batch {
+            candidates: ids.chunks(tasks * k).take(rows).map(<[i64]>::to_vec).collect(),
+            ..batch.clone()
+        };
+        let values = |feeds: &Feeds| without_filler(feeds, ids, tasks);
+        let (judged, fused) = (values(&self.judged), values(&self.fused));
+        measured.candidate.add("oneranker", &all, &judged, &fused)?;
+        if let Some(split) = &self.split {
+            measured.candidate.add("split", &all, &values(split), &fused)?;
+        }
+        if let Some(rounded) = &self.rounded {
+            measured.rounded.add("oneranker", &all, &judged, &values(rounded))?;
+        }
+
+        let own = |feeds: &Feeds| sorted(own_task_logits(feeds, tasks, k), ids, k, rows * tasks);
+        let row = |logits| {
+            Feeds::from([(super::RETRIEVED.to_owned(), HostTensor::of(&[rows, tasks, k], logits))])
+        };
+        let (best, chosen) = (row(own(&self.best)), row(own(&judged)));
+        measured.candidate.add("oneranker", batch, &best, &chosen)?;
+        complain(job, batch, ids, measured);
+        Ok(())
+    }
 }
 
 /// `scores` and `generator_logits` with 0 where the filter left nothing to retrieve (id 0).

@@ -6,12 +6,12 @@ use onr_graphs::GraphKind;
 use super::{
     ParityError,
     batch::Batch,
-    chain::{Chain, append_state, keep_history},
+    chain::{Chain, JUNK, append_state, keep_history},
     compare::Differences,
     job::{Measured, ParityJob, graphs_of, version},
     reference::{Built, Reference},
     report::{ParityReport, Strength},
-    retrieval,
+    retrieval::Retrieved,
     verdict::{ranked_rows, verdict},
 };
 use crate::tensor::Feeds;
@@ -37,12 +37,9 @@ pub fn check(
     progress.stage("parity", batches.len() as u64);
     let mut measured = Measured::default();
     for batch in &batches {
-        let mut sides = Sides { job, want: &mut want, got: &mut got };
+        let mut sides = Sides { job, want: &mut want, got: &mut got, rounded: rounded.as_mut() };
         let states = sides.split(batch, &mut measured)?;
         sides.fused(batch, &states, &mut measured)?;
-        if let Some(rounded) = &mut rounded {
-            weights_only(rounded, batch, &states.want, &mut measured.rounded)?;
-        }
         if progress.advance(1).is_break() {
             return Err(ParityError::Interrupted);
         }
@@ -86,13 +83,17 @@ fn chain_of<'a>(job: &ParityJob<'a>, built: &'a Built) -> Chain<'a> {
 struct States {
     want: Feeds,
     got: Feeds,
+    /// Of the reference with rounded weights, where there is one.
+    rounded: Feeds,
 }
 
-/// Both chains of a comparison.
+/// All chains of a comparison.
 struct Sides<'a, 'c> {
     job: &'a ParityJob<'a>,
     want: &'a mut Chain<'c>,
     got: &'a mut Chain<'c>,
+    /// The reference with rounded weights: what rounding them costs, apart from all else.
+    rounded: Option<&'a mut Chain<'c>>,
 }
 
 impl Sides<'_, '_> {
@@ -111,15 +112,21 @@ impl Sides<'_, '_> {
         }
         let got = self.got.run(kind, states.1)?;
         measured.candidate.add(kind.name(), batch, &want, &got)?;
-        if kind == GraphKind::Encode {
-            measured.candidate.count_stray(kind.name(), batch, &got);
+        let behind = match kind {
+            GraphKind::Encode => Some(0.0),
+            GraphKind::Append => Some(JUNK),
+            _ => None,
+        };
+        if let Some(expected) = behind {
+            measured.candidate.count_stray(kind.name(), batch, &got, expected);
         }
         Ok((want, got))
     }
 
     /// `encode`, `append`, `generate`, `rank`, one after the other.
     fn split(&mut self, batch: &Batch, measured: &mut Measured) -> Result<States, ParityError> {
-        let mut states = States { want: batch.inputs.clone(), got: batch.inputs.clone() };
+        let base = &batch.inputs;
+        let mut states = States { want: base.clone(), got: base.clone(), rounded: base.clone() };
         let kv = self.both(GraphKind::Encode, batch, (&states.want, &states.got), measured)?;
         let appended = (append_state(batch, &kv.0, NEW), append_state(batch, &kv.1, NEW));
         self.both(GraphKind::Append, batch, (&appended.0, &appended.1), measured)?;
@@ -135,6 +142,9 @@ impl Sides<'_, '_> {
             measured.ranked.extend(ranked(&want).into_iter().zip(ranked(&got)));
         }
         states.want.extend(want);
+        if let Some(rounded) = &mut self.rounded {
+            weights_only(rounded, batch, &mut states, &mut measured.rounded)?;
+        }
         Ok(states)
     }
 
@@ -163,38 +173,33 @@ impl Sides<'_, '_> {
             true => Some(on_chosen(self.got, &states.got)?),
             false => None,
         };
-        retrieval::compare(self.job, batch, [&best, &fused, &judged], split.as_ref(), measured)
+        let rounded = match &mut self.rounded {
+            Some(chain) => Some(on_chosen(chain, &states.rounded)?),
+            None => None,
+        };
+        let retrieved = Retrieved { best, fused, judged, split, rounded };
+        retrieved.compare(self.job, batch, measured)
     }
 }
 
-/// What rounding the weights alone costs: the reference's own graphs on rounded weights.
+/// What rounding the weights alone costs: the reference's own graphs on rounded weights, compared
+/// with what they made of exact ones. `append` writes what `encode` would, so it is not run.
 fn weights_only(
     chain: &mut Chain<'_>,
     batch: &Batch,
-    want: &Feeds,
+    states: &mut States,
     rounded: &mut Differences,
 ) -> Result<(), ParityError> {
-    let mut state = batch.inputs.clone();
-    let renamed = |outputs: &Feeds| {
-        let history = |n: &str| n.strip_prefix("present.").map(|r| format!("past_key_values.{r}"));
-        outputs
-            .keys()
-            .map(|n| (n.clone(), history(n).unwrap_or_else(|| n.clone())))
-            .collect::<Vec<_>>()
-    };
-    for kind in [GraphKind::Encode, GraphKind::Generate] {
-        let outputs = chain.run(kind, &state)?;
-        let reference = renamed(&outputs)
-            .into_iter()
-            .filter_map(|(name, key)| want.get(&key).map(|v| (name, v.clone())))
-            .collect();
-        rounded.add(kind.name(), batch, &reference, &outputs)?;
-        keep_history(&mut state, &outputs);
-        state.extend(outputs);
+    for kind in [GraphKind::Encode, GraphKind::Generate, GraphKind::Rank] {
+        let outputs = chain.run(kind, &states.rounded)?;
+        let exact = |name: &String| {
+            let kept = name.replace("present.", "past_key_values.");
+            states.want.get(&kept).map(|value| (name.clone(), value.clone()))
+        };
+        let want = outputs.keys().filter_map(exact).collect();
+        rounded.add(kind.name(), batch, &want, &outputs)?;
+        keep_history(&mut states.rounded, &outputs);
+        states.rounded.extend(outputs);
     }
-    // `append` writes what `encode` would have: its weights-only error is that of `encode`.
-    let outputs = chain.run(GraphKind::Rank, &state)?;
-    let reference = want.iter().filter(|(n, _)| outputs.contains_key(*n));
-    let reference: Feeds = reference.map(|(n, v)| (n.clone(), v.clone())).collect();
-    rounded.add("rank", batch, &reference, &outputs)
+    Ok(())
 }

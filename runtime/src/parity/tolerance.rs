@@ -37,10 +37,11 @@ impl Tolerance {
             Precision::F32 => Self::Elements { times_rms: 3e-5 },
             // NVIDIA's own tests allow twice the error of the half-precision reference. Rounding the
             // weights is the part of that error that no implementation can avoid.
-            // The floor is one rounding of the output itself (half a unit in the last place, rms): on
-            // a handful of numbers the weights' share can be smaller by chance.
-            Precision::F16 => Self::WeightsOnly { ratio: 2.0, floor: 2.5e-4 },
-            Precision::BF16 => Self::WeightsOnly { ratio: 2.0, floor: 2e-3 },
+            // The floor is what three roundings of numbers of that size cost (of the operand, the
+            // product and the output; 2.5e-4 rms each): in a shallow graph, and on a handful of
+            // numbers, the weights' share can be smaller by chance.
+            Precision::F16 => Self::WeightsOnly { ratio: 2.0, floor: 4e-4 },
+            Precision::BF16 => Self::WeightsOnly { ratio: 2.0, floor: 3.2e-3 },
         }
     }
 
@@ -68,8 +69,9 @@ impl Tolerance {
         if difference.not_finite > 0 {
             return Some(format!("{} elements are not finite", difference.not_finite));
         }
-        if difference.not_zero > 0 {
-            return Some(format!("{} slots behind a history are not 0", difference.not_zero));
+        if difference.stray > 0 {
+            let stray = difference.stray;
+            return Some(format!("{stray} elements behind histories are not what was put there"));
         }
         let rms = difference.rms_want();
         match self {
@@ -120,10 +122,10 @@ mod tests {
         let base = difference(1e-2, 1e-3);
         assert_eq!(tolerance.judge(&difference(1e-1, 1.9e-3), Some(&base)), None);
         assert!(tolerance.judge(&difference(1e-1, 2.1e-3), Some(&base)).is_some());
-        // Below one rounding of the output, the weights' share says nothing.
+        // Below a few roundings of the output, the weights' share says nothing.
         let lucky = difference(1e-5, 1e-6);
-        assert_eq!(tolerance.judge(&difference(1e-2, 4.9e-4), Some(&lucky)), None);
-        assert!(tolerance.judge(&difference(1e-2, 5.1e-4), Some(&lucky)).is_some());
+        assert_eq!(tolerance.judge(&difference(1e-2, 7.9e-4), Some(&lucky)), None);
+        assert!(tolerance.judge(&difference(1e-2, 8.1e-4), Some(&lucky)).is_some());
     }
 
     #[test]

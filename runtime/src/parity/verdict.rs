@@ -70,12 +70,12 @@ fn scale_of_scores(candidate: &Differences) -> f64 {
     candidate.get("rank", "scores").map_or(0.0, Difference::rms_want)
 }
 
-/// The same output with rounded weights. `append` writes what `encode` would, and the fused graph
-/// computes what `rank` does; retrieval is judged by logits.
+/// The same output with rounded weights. `append` writes what `encode` would, the fused graph is
+/// judged on what it retrieved, and retrieval by its logits.
 fn weights_only<'a>(rounded: &'a Differences, graph: &str, output: &str) -> Option<&'a Difference> {
     let graph = match graph {
         "append" => "encode",
-        "oneranker" | "split" => "rank",
+        "split" => "oneranker",
         same => same,
     };
     let output = if output == super::RETRIEVED { "generator_logits" } else { output };
