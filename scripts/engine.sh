@@ -14,7 +14,10 @@ readonly program=${CARGO_TARGET_DIR:-target}/release/onr
 # Shows a command as the reader could type it, then runs it.
 onr() {
     printf '\n$ onr'
-    printf ' %q' "$@"
+    local word
+    for word in "$@"; do
+        if [[ $word =~ ^[A-Za-z0-9_./:=-]+$ ]]; then printf ' %s' "$word"; else printf ' %s' "${word@Q}"; fi
+    done
     printf '\n'
     "$program" "$@"
 }
