@@ -7,7 +7,10 @@ use onr_exporter::{
     Checkpoint, ExportError, ExportJob, Exported, Silent, WEIGHTS_FILE,
     artifact::hash_file,
     export, init,
-    onnx::proto::{EXTERNAL, ModelProto},
+    onnx::{
+        check_weights,
+        proto::{EXTERNAL, ModelProto},
+    },
     parse_model,
 };
 use onr_graphs::{GraphKind, GraphOptions, ItemInput, ModelConfig, Precision, Profile};
@@ -260,4 +263,29 @@ fn retrieval_that_cannot_fit_is_refused_before_anything_is_written() {
     let error = export(&job, &Silent).unwrap_err();
     assert!(error.to_string().contains("3000000 x 2 x 500 logits"), "{error}");
     assert!(!dir.path().join(WEIGHTS_FILE).exists());
+}
+
+#[test]
+fn a_single_changed_bit_of_any_weight_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = checkpoint(&dir);
+    for precision in [Precision::F32, Precision::F16] {
+        let exported = run(&path, &f16(precision), dir.path()).unwrap();
+        let weights = Checkpoint::open(&path).unwrap();
+        let check = || check_weights(dir.path(), &exported.graphs, &weights).unwrap();
+        assert_eq!(check(), Vec::<String>::new());
+        let data = dir.path().join(WEIGHTS_FILE);
+        let clean = fs::read(&data).unwrap();
+        for at in (0..clean.len()).step_by(clean.len() / 50) {
+            let mut changed = clean.clone();
+            changed[at] ^= 1;
+            fs::write(&data, &changed).unwrap();
+            // Bytes between tensors belong to none.
+            let found = check();
+            assert!(found.len() == 1 || clean[at] == 0, "{at}: {found:?}");
+        }
+        fs::write(&data, &clean[..clean.len() - 1]).unwrap();
+        assert!(check()[0].contains("has 0 bytes for"), "{:?}", check());
+        fs::write(&data, &clean).unwrap();
+    }
 }

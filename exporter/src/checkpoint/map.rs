@@ -11,7 +11,7 @@ use crate::error::ExportError;
 
 /// A read-only map of a whole file.
 #[derive(Debug)]
-pub(super) struct Mapped {
+pub(crate) struct Mapped {
     path: PathBuf,
     map: Mmap,
 }
@@ -21,7 +21,7 @@ impl Mapped {
         unsafe_code,
         reason = "a memory map is the way to read gigabytes without holding them"
     )]
-    pub(super) fn open(path: &Path) -> Result<Self, ExportError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, ExportError> {
         let file = File::open(path).map_err(|cause| ExportError::read(path, cause))?;
         // SAFETY: the map is read-only and we only ever read plain bytes from it, so no value of it
         // can be invalid. Somebody who truncates the file meanwhile ends the process with SIGBUS, as
@@ -30,7 +30,7 @@ impl Mapped {
         Ok(Self { path: path.to_owned(), map })
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.map
     }
 
@@ -39,13 +39,13 @@ impl Mapped {
         unsafe_code,
         reason = "the advice that drops pages is unsafe for private, written maps"
     )]
-    pub(super) fn release(&self) {
+    pub(crate) fn release(&self) {
         // SAFETY: nobody writes through this map, so a page that is read again has the file's bytes,
         // as it had before.
         let _ = unsafe { self.map.unchecked_advise(UncheckedAdvice::DontNeed) };
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }

@@ -15,7 +15,7 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 pub use convert::{Narrowing, convert, dither};
-use map::Mapped;
+pub(crate) use map::Mapped;
 
 use crate::{
     artifact::{self, FileRecord},

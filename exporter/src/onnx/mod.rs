@@ -3,6 +3,8 @@
 mod encode;
 pub mod proto;
 mod read;
+mod weights;
 
 pub use encode::{Placement, encode};
 pub use read::OnnxFile;
+pub use weights::check_weights;
