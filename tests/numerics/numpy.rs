@@ -11,7 +11,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::support::{Graphs, Users, World, backends, config, distance, root};
 
-/// What the issue of a user would be: an error above this.
+/// Largest error accepted, in units of `max(1, rms)` of the output. All are below 1e-5 today.
 const TOLERANCE: f64 = 1e-4;
 
 /// Capacity of keys and values: neither the padded length nor the longest history.
