@@ -23,9 +23,6 @@ pub const WEIGHTS_FILE: &str = "weights.data";
 /// First bytes of tensors in [`WEIGHTS_FILE`] are multiples of this.
 const ALIGNMENT: u64 = 64;
 
-/// How much of a tensor is checked, converted, hashed and written at a time.
-const CHUNK: usize = 1 << 20;
-
 /// Most elements of a TensorRT tensor.
 const MAX_ELEMENTS: usize = i32::MAX as usize;
 
@@ -183,8 +180,7 @@ fn write_weights(
         let Some(stored) = job.checkpoint.tensor(&tensor.key) else { continue };
         let Some(from) = float_type(stored.dtype) else { continue };
         let rounding = rounded.get(&tensor.key).copied();
-        for (i, chunk) in stored.bytes.chunks(CHUNK).enumerate() {
-            let first = i * CHUNK / from.size();
+        for (first, chunk) in stored.chunks(from) {
             // Numbers that are stored in 16 bits were rounded before: only their rounding errors
             // can be made anew.
             let through = rounding.filter(|_| from == DType::F32).unwrap_or(from);

@@ -110,10 +110,7 @@ fn tables_lie_on_disk_once_and_all_graphs_point_at_them() {
             if tensor.data_location != Some(EXTERNAL) {
                 continue;
             }
-            let get = |key: &str| {
-                let entry = tensor.external_data.iter().find(|e| e.key.as_deref() == Some(key));
-                entry.and_then(|e| e.value.clone()).unwrap()
-            };
+            let get = |key: &str| tensor.external(key).unwrap().to_owned();
             assert_eq!(get("location"), WEIGHTS_FILE);
             let offset: usize = get("offset").parse().unwrap();
             let length: usize = get("length").parse().unwrap();

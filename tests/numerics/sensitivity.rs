@@ -69,10 +69,7 @@ fn places(dir: &Path, graphs: &[ExportedGraph]) -> Vec<(String, usize, usize)> {
             if tensor.data_location != Some(EXTERNAL) {
                 continue;
             }
-            let number = |key: &str| {
-                let entry = tensor.external_data.iter().find(|e| e.key.as_deref() == Some(key));
-                entry.and_then(|e| e.value.as_ref()?.parse::<usize>().ok()).unwrap()
-            };
+            let number = |key: &str| tensor.external(key).unwrap().parse::<usize>().unwrap();
             let place = (tensor.name.clone().unwrap(), number("offset"), number("length"));
             if !found.contains(&place) {
                 found.push(place);

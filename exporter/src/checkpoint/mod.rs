@@ -51,6 +51,16 @@ pub struct Stored<'a> {
     pub bytes: &'a [u8],
 }
 
+impl<'a> Stored<'a> {
+    /// Pieces of a tensor of type `dtype`, each with the index of its first element: what is checked,
+    /// converted, hashed, compared or written at a time.
+    pub(crate) fn chunks(self, dtype: DType) -> impl Iterator<Item = (usize, &'a [u8])> {
+        const CHUNK: usize = 1 << 20;
+        let pieces = self.bytes.chunks(CHUNK).enumerate();
+        pieces.map(move |(i, piece)| (i * CHUNK / dtype.size(), piece))
+    }
+}
+
 /// A checkpoint as manifests record it: where it lay, and what it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckpointRecord {

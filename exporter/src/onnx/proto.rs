@@ -112,6 +112,14 @@ pub struct TensorProto {
 /// `TensorProto.data_location` of tensors in another file.
 pub const EXTERNAL: i32 = 1;
 
+impl TensorProto {
+    /// What the external data says under `location`, `offset` or `length`.
+    #[must_use]
+    pub fn external(&self, key: &str) -> Option<&str> {
+        self.external_data.iter().find(|e| e.key.as_deref() == Some(key))?.value.as_deref()
+    }
+}
+
 /// A key and its value.
 #[derive(Clone, PartialEq, Message)]
 #[expect(missing_docs, reason = "fields are those of onnx.proto")]

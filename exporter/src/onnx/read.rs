@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     encode::elem_type,
-    proto::{EXTERNAL, GraphProto, ModelProto, TensorProto, ValueInfoProto},
+    proto::{EXTERNAL, GraphProto, ModelProto, ValueInfoProto},
 };
 use crate::{checkpoint::confined, error::ExportError, export::TensorInfo};
 
@@ -80,9 +80,9 @@ fn external(path: &Path, graph: &GraphProto) -> Result<BTreeMap<String, u64>, Ex
     let mut files: BTreeMap<String, u64> = BTreeMap::new();
     let mut ends: BTreeMap<String, u64> = BTreeMap::new();
     for tensor in graph.initializer.iter().filter(|t| t.data_location == Some(EXTERNAL)) {
-        let location = entry(tensor, "location").unwrap_or_default();
+        let location = tensor.external("location").unwrap_or_default().to_owned();
         confined(path, &location)?;
-        let number = |key| entry(tensor, key).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
+        let number = |key| tensor.external(key).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
         let length = number("length");
         *files.entry(location.clone()).or_default() += length;
         let end = ends.entry(location).or_default();
@@ -99,10 +99,6 @@ fn external(path: &Path, graph: &GraphProto) -> Result<BTreeMap<String, u64>, Ex
         }
     }
     Ok(files)
-}
-
-fn entry(tensor: &TensorProto, key: &str) -> Option<String> {
-    tensor.external_data.iter().find(|e| e.key.as_deref() == Some(key))?.value.clone()
 }
 
 fn info(value: &ValueInfoProto) -> TensorInfo {

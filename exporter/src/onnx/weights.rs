@@ -19,9 +19,6 @@ use crate::{
     export::ExportedGraph,
 };
 
-/// How much of a tensor is compared at a time.
-const CHUNK: usize = 1 << 20;
-
 /// Compares every tensor that graphs of `dir` keep in external data with the checkpoint's tensor of
 /// that name, rounded to the same type. Outputs in 16 bits cannot show a single weight that is a little
 /// off; its bits can.
@@ -73,17 +70,13 @@ struct Place {
 
 impl Place {
     fn of(tensor: &TensorProto) -> Option<Self> {
-        let entry = |key: &str| {
-            let found = tensor.external_data.iter().find(|e| e.key.as_deref() == Some(key));
-            found?.value.clone()
-        };
         let floats = [DType::F32, DType::F16, DType::BF16];
         Some(Self {
             name: tensor.name.clone()?,
             dtype: floats.into_iter().find(|t| Some(elem_type(*t)) == tensor.data_type)?,
-            location: entry("location")?,
-            offset: entry("offset")?.parse().ok()?,
-            length: entry("length")?.parse().ok()?,
+            location: tensor.external("location")?.to_owned(),
+            offset: tensor.external("offset")?.parse().ok()?,
+            length: tensor.external("length")?.parse().ok()?,
         })
     }
 }
@@ -103,8 +96,7 @@ fn difference(place: &Place, held: &[u8], checkpoint: &Checkpoint) -> Option<Str
     }
     let narrowing = Narrowing { from, to: place.dtype };
     let mut scratch = Vec::new();
-    for (i, chunk) in stored.bytes.chunks(CHUNK).enumerate() {
-        let first = i * CHUNK / from.size();
+    for (first, chunk) in stored.chunks(from) {
         let want = match convert(plain, first, chunk, narrowing, &mut scratch) {
             Ok(want) => want,
             Err(e) => return Some(format!("weights: {e}")),
