@@ -3,12 +3,31 @@
 
 use std::{fs, path::Path};
 
-const ALLOWED: [(&str, &str, &[&str]); 5] = [
+const ALLOWED: [(&str, &str, &[&str]); 8] = [
     ("onr-graphs", "graphs", &[]),
     ("onr-exporter", "exporter", &["onr-graphs"]),
     ("onr-requests", "requests", &[]),
+    ("onr-interactions", "interactions", &["onr-requests"]),
+    ("onr-evaluation", "evaluation", &["onr-interactions"]),
+    (
+        "onr-training",
+        "training",
+        &["onr-graphs", "onr-exporter", "onr-interactions", "onr-evaluation"],
+    ),
     ("onr-runtime", "runtime", &["onr-graphs", "onr-exporter", "onr-requests"]),
-    ("onr", ".", &["onr-graphs", "onr-exporter", "onr-requests", "onr-runtime"]),
+    (
+        "onr",
+        ".",
+        &[
+            "onr-graphs",
+            "onr-exporter",
+            "onr-requests",
+            "onr-interactions",
+            "onr-evaluation",
+            "onr-training",
+            "onr-runtime",
+        ],
+    ),
 ];
 
 fn manifest(folder: &str) -> toml::Table {
