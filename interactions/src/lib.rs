@@ -6,6 +6,7 @@
 //! **Never here:** models, scores, metrics, printing.
 
 mod event;
+pub mod simulate;
 mod split;
 
 pub use event::Event;
