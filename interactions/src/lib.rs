@@ -9,6 +9,7 @@ mod error;
 mod event;
 mod hash;
 mod labels;
+pub mod simulate;
 mod split;
 mod store;
 
