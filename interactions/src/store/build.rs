@@ -1,6 +1,5 @@
 //! From logs to a store, in two passes over the rows.
 
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +9,9 @@ use super::Store;
 use super::buckets::{Bucket, Buckets, Record};
 use super::group::Grouping;
 use super::items::Items;
+use super::shards::{Shard, shards};
 use super::write::{Description, Writer};
-use crate::error::{InteractionsError, read_error};
+use crate::error::InteractionsError;
 use crate::{Labels, hash};
 
 /// How a store is built.
@@ -61,9 +61,6 @@ type Progress<'a> = &'a mut dyn FnMut(u64, u64) -> ControlFlow<()>;
 const STRIDE: u64 = 4096;
 /// Grouping takes about this part of the time that reading takes.
 const GROUPING_PART: u64 = 4;
-/// Bytes of a text row and of a Parquet row, on the low side.
-const TEXT_ROW: u64 = 16;
-const PARQUET_ROW: u64 = 4;
 /// Most files that are open at once: `2^8`.
 const MOST_BITS: u32 = 8;
 
@@ -78,7 +75,9 @@ pub(super) struct Plan {
 
 impl Store {
     /// Builds a store in `dir` from logs: files (`.inter`, `.tsv`, `.csv`, `.parquet`), or folders of shards,
-    /// taken by their names; names that begin with `.` or `_` are passed over.
+    /// taken by their names.
+    /// In folders, names that begin with `.` or `_` and descriptions (`.json`, `.md`, `.toml`, `.txt`) are
+    /// passed over; other extensions are refused.
     ///
     /// Memory does not grow with the rows: they go through files in `dir`, 36 bytes each, that are gone
     /// afterwards. The store's bytes depend on rows and options, not on the memory or on how the rows are
@@ -133,8 +132,14 @@ pub(super) fn build(
     second_pass(buckets, &grouping, &mut writer, &mut watch, plan.limit)?;
     let tasks = options.labels.names().map(str::to_owned).collect();
     let n_items = options.n_items.unwrap_or(vocab.len() + 1);
-    let n_actions = options.n_actions;
-    writer.finish(Description { tasks, tie_seed: options.tie_seed, n_items, n_actions, vocab })
+    writer.finish(Description {
+        tasks,
+        tie_seed: options.tie_seed,
+        hashed_users: true,
+        n_items,
+        n_actions: options.n_actions,
+        vocab,
+    })
 }
 
 /// Whoever watches, and how far it has come.
@@ -254,55 +259,11 @@ fn second_pass(
             let share = grouped as f64 / rows.max(1) as f64;
             watch.tell(watch.total + (share * (watch.total / GROUPING_PART) as f64) as u64)?;
             grouped += records.len() as u64;
-            let backwards = grouping.histories(records, |history| writer.user(history))?;
+            let backwards =
+                grouping.histories(records, |user, history| writer.user(user, history))?;
             writer.report().backwards += backwards;
             Ok(())
         })?;
     }
     watch.tell(watch.total + watch.total / GROUPING_PART)
-}
-
-/// One file of a log.
-pub(super) struct Shard {
-    path: PathBuf,
-    bytes: u64,
-}
-
-impl Shard {
-    /// About how many rows it has; rather too many.
-    fn rows(&self) -> u64 {
-        let parquet = self.path.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet"));
-        self.bytes / if parquet { PARQUET_ROW } else { TEXT_ROW }
-    }
-}
-
-/// The files of the logs, folders opened.
-pub(super) fn shards(logs: &[PathBuf]) -> Result<Vec<Shard>, InteractionsError> {
-    let mut found = Vec::new();
-    for log in logs {
-        let before = found.len();
-        add_shards(log, &mut found)?;
-        if found.len() == before {
-            return Err(InteractionsError::NoLogs { folder: log.clone() });
-        }
-    }
-    if found.is_empty() { Err(InteractionsError::NoRows) } else { Ok(found) }
-}
-
-fn add_shards(path: &Path, found: &mut Vec<Shard>) -> Result<(), InteractionsError> {
-    let about = fs::metadata(path).map_err(read_error(path))?;
-    if !about.is_dir() {
-        found.push(Shard { path: path.to_owned(), bytes: about.len() });
-        return Ok(());
-    }
-    let entries = fs::read_dir(path).map_err(read_error(path))?;
-    let mut inside = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(read_error(path))?;
-    inside.sort();
-    let hidden = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(['.', '_']))
-    };
-    inside.iter().filter(|path| !hidden(path)).try_for_each(|path| add_shards(path, found))
 }

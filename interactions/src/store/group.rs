@@ -5,7 +5,7 @@ use rayon::slice::ParallelSliceMut;
 use super::buckets::Record;
 use crate::Event;
 use crate::error::InteractionsError;
-use crate::hash::mix;
+use crate::hash::{Id, mix};
 
 /// Where the tie-break and the dense ids of items come from.
 pub(super) struct Grouping<'a> {
@@ -22,7 +22,7 @@ impl Grouping<'_> {
     pub(super) fn histories(
         &self,
         mut records: Vec<Record>,
-        mut visit: impl FnMut(&[Event]) -> Result<(), InteractionsError>,
+        mut visit: impl FnMut(Id, &[Event]) -> Result<(), InteractionsError>,
     ) -> Result<u64, InteractionsError> {
         let mut backwards = 0;
         let mut history = Vec::new();
@@ -32,7 +32,7 @@ impl Grouping<'_> {
             self.order(rows);
             history.clear();
             history.extend(rows.iter().map(|r| self.event(r)));
-            visit(&history)?;
+            visit(rows[0].user, &history)?;
         }
         Ok(backwards)
     }

@@ -6,6 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{InteractionsError, read_error, write_error};
+use crate::event::part;
+use crate::hash::Id;
 
 pub(super) const META: &str = "store.json";
 pub(super) const EVENTS: &str = "events.bin";
@@ -51,9 +53,37 @@ pub(super) struct Meta {
     pub(super) n_events: u64,
     pub(super) n_items: u64,
     pub(super) n_actions: u64,
+    /// Whether users are in the order of the hashes of their external ids; else those are their numbers.
+    pub(super) hashed_users: bool,
     pub(super) tie_seed: u64,
     pub(super) tasks: Vec<String>,
     pub(super) report: StoreReport,
+}
+
+/// A record of `users.bin`. Record 0 is before all users, record `u + 1` is that of user `u`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct UserEnd {
+    /// The hash of the external id; zeros where users have none.
+    pub(super) id: Id,
+    /// The behaviour after the user's last one.
+    pub(super) end: u64,
+}
+
+impl UserEnd {
+    pub(super) const BYTES: usize = 24;
+
+    pub(super) fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..8].copy_from_slice(&self.id[0].to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.id[1].to_le_bytes());
+        bytes[16..].copy_from_slice(&self.end.to_le_bytes());
+        bytes
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
+        let word = |at| u64::from_le_bytes(part(bytes, at));
+        Self { id: [word(0), word(8)], end: word(16) }
+    }
 }
 
 /// Read before the rest, so that another version is named even if the rest looks different.

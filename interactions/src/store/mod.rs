@@ -3,7 +3,7 @@
 //! | file | contents |
 //! | --- | --- |
 //! | `events.bin` | behaviours, user after user, each user's in the order of time; 24 bytes each, little-endian |
-//! | `users.bin` | `n_users + 1` integers of 64 bits: the histories begin and end at these behaviours |
+//! | `users.bin` | `n_users + 1` records of 24 bytes: a hash of the external id, and where the history ends |
 //! | `vocab.json` | external ids of the items |
 //! | `store.json` | sizes, names of the tasks, what was counted; written last |
 
@@ -12,21 +12,24 @@ mod build;
 mod group;
 mod items;
 mod meta;
+mod shards;
 #[cfg(test)]
 mod tests;
 mod write;
 
+use std::cmp::Ordering;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use onr_requests::Vocab;
 
-use self::meta::{EVENTS, META, Meta, USERS, VOCAB};
+use self::meta::{EVENTS, META, Meta, USERS, UserEnd, VOCAB};
 use self::write::{Description, Writer};
 use crate::Event;
 use crate::error::{InteractionsError, read_error};
 use crate::event::part;
+use crate::hash;
 
 pub use build::StoreOptions;
 pub use meta::StoreReport;
@@ -60,7 +63,7 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Self, InteractionsError> {
         let file = dir.join(META);
         let meta = Meta::read(&file)?;
-        let fits = usize::try_from(meta.n_users).is_ok()
+        let fits = usize::try_from(meta.n_users).is_ok_and(|n| n < usize::MAX)
             && u32::try_from(meta.n_items).is_ok_and(|n| n > 0)
             && meta.tasks.len() <= Event::MAX_TASKS;
         if !fits {
@@ -70,7 +73,7 @@ impl Store {
         let vocab = Vocab::read(&dir.join(VOCAB))?;
         let bytes = |n: u64, each: usize| u128::from(n) * each as u128;
         let events = Bin::open(dir.join(EVENTS), bytes(meta.n_events, Event::BYTES))?;
-        let users = Bin::open(dir.join(USERS), bytes(meta.n_users, 8) + 8)?;
+        let users = Bin::open(dir.join(USERS), bytes(meta.n_users + 1, UserEnd::BYTES))?;
         Ok(Self { meta, vocab, events, users })
     }
 
@@ -104,7 +107,7 @@ impl Store {
                 }
                 seen[event.item as usize] = true;
             }
-            writer.user(history)?;
+            writer.user([0; 2], history)?;
         }
         writer.report().rows = histories.iter().map(|h| h.len() as u64).sum();
         writer.report().items = seen.iter().filter(|&&seen| seen).count() as u64;
@@ -112,6 +115,7 @@ impl Store {
         writer.finish(Description {
             tasks,
             tie_seed: 0,
+            hashed_users: false,
             n_items: n_items.max(1),
             n_actions: None,
             vocab,
@@ -207,16 +211,42 @@ impl Store {
         Ok(())
     }
 
+    /// The user with an external id; in a store of given histories that is the user's number. `None` where
+    /// there is none with a behaviour.
+    ///
+    /// # Errors
+    /// [`InteractionsError::Read`].
+    pub fn find_user(&self, external: &str) -> Result<Option<usize>, InteractionsError> {
+        let n_users = self.n_users();
+        if !self.meta.hashed_users {
+            return Ok(external.parse().ok().filter(|&user| user < n_users));
+        }
+        let wanted = hash::id(external);
+        let (mut low, mut high) = (0, n_users);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.user_end(middle + 1)?.id.cmp(&wanted) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Ok(Some(middle)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn user_end(&self, record: usize) -> Result<UserEnd, InteractionsError> {
+        let mut bytes = [0; UserEnd::BYTES];
+        self.users.read(&mut bytes, record as u64 * UserEnd::BYTES as u64)?;
+        Ok(UserEnd::from_bytes(&bytes))
+    }
+
     /// The behaviours of a user.
     fn range(&self, user: usize) -> Result<(u64, u64), InteractionsError> {
         let n_users = self.n_users();
         if user >= n_users {
             return Err(InteractionsError::User { user, n_users });
         }
-        let mut bytes = [0; 16];
-        self.users.read(&mut bytes, user as u64 * 8)?;
-        let (start, end) =
-            (u64::from_le_bytes(part(&bytes, 0)), u64::from_le_bytes(part(&bytes, 8)));
+        let (start, end) = (self.user_end(user)?.end, self.user_end(user + 1)?.end);
         if start > end || end > self.n_events() {
             let reason =
                 format!("user {user} has the behaviours {start} to {end} of {}", self.n_events());

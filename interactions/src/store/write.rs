@@ -9,9 +9,10 @@ use onr_requests::Vocab;
 use tempfile::TempDir;
 
 use super::Store;
-use super::meta::{EVENTS, META, Meta, StoreReport, USERS, VERSION, VOCAB};
+use super::meta::{EVENTS, META, Meta, StoreReport, USERS, UserEnd, VERSION, VOCAB};
 use crate::Event;
 use crate::error::{InteractionsError, write_error};
+use crate::hash::Id;
 
 const SCRATCH: &str = ".onr-store-";
 const LOCK: &str = "lock";
@@ -43,6 +44,8 @@ struct Part {
 pub(super) struct Description {
     pub(super) tasks: Vec<String>,
     pub(super) tie_seed: u64,
+    /// Whether users have external ids, and are in the order of their hashes.
+    pub(super) hashed_users: bool,
     pub(super) n_items: usize,
     /// The model's actions; `None` takes as many as the log needs.
     pub(super) n_actions: Option<usize>,
@@ -69,7 +72,7 @@ impl Writer {
             largest_action: 0,
             report: StoreReport { positives: vec![0; n_tasks], ..StoreReport::default() },
         };
-        writer.users.write(&0_u64.to_le_bytes())?;
+        writer.users.write(&UserEnd { id: [0; 2], end: 0 }.to_bytes())?;
         Ok(writer)
     }
 
@@ -83,8 +86,9 @@ impl Writer {
         &mut self.report
     }
 
-    /// Appends the history of the next user, in the order of time.
-    pub(super) fn user(&mut self, history: &[Event]) -> Result<(), InteractionsError> {
+    /// Appends the history of the next user, in the order of time. `id` is that of the user, or zeros in a
+    /// store where users have no external ids.
+    pub(super) fn user(&mut self, id: Id, history: &[Event]) -> Result<(), InteractionsError> {
         for event in history {
             self.events.write(&event.to_bytes())?;
             self.largest_action = self.largest_action.max(event.action);
@@ -100,7 +104,7 @@ impl Writer {
         if let [.., before, last] = history {
             self.report.tied_last += u64::from(before.time == last.time);
         }
-        self.users.write(&self.report.events.to_le_bytes())
+        self.users.write(&UserEnd { id, end: self.report.events }.to_bytes())
     }
 
     /// Completes the store and opens it.
@@ -115,6 +119,7 @@ impl Writer {
             n_events: report.events,
             n_items: about.n_items as u64,
             n_actions: about.n_actions.unwrap_or(usize::from(largest_action) + 1) as u64,
+            hashed_users: about.hashed_users,
             tie_seed: about.tie_seed,
             tasks: about.tasks,
             report,

@@ -1,5 +1,7 @@
 //! What a store holds, and what it refuses.
 
+mod refused;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
@@ -9,7 +11,8 @@ use onr_requests::Actions;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::build::{Plan, build, shards};
+use super::build::{Plan, build};
+use super::shards::shards;
 use super::*;
 use crate::{LabelRule, Labels, StoreOptions, ValueRule, hash};
 
@@ -163,4 +166,169 @@ proptest! {
             prop_assert_eq!(one, other);
         }
     }
+}
+
+/// Three users: one with a tie at the end and times that run backwards, one short, one in between.
+const LOG: &str = "user_id,item_id,rating,timestamp
+a,30,5,30
+b,10,4,7
+a,20,4,10
+c,10,2,5
+a,10,3,30
+c,20,1,6
+c,30,2,6
+c,30,4,8
+";
+
+#[test]
+fn the_report_counts() {
+    let (_dir, store) = made(LOG, &options()).unwrap();
+    let expected = StoreReport {
+        rows: 8,
+        rows_without_action: 1,
+        users: 3,
+        items: 3,
+        events: 7,
+        positives: vec![7, 4, 4],
+        total_value: 2.5,
+        short_users: 1,
+        tied_last: 1,
+        backwards: 1,
+        ..StoreReport::default()
+    };
+    assert_eq!(store.report(), &expected);
+    assert_eq!(
+        (store.n_users(), store.n_items(), store.n_actions(), store.n_events()),
+        (3, 4, 3, 7)
+    );
+    assert_eq!(store.tasks(), ["impression", "click", "value"]);
+}
+
+#[test]
+fn users_are_found_by_their_external_id() {
+    let (_dir, store) = made(LOG, &options()).unwrap();
+    let times = |user| {
+        let mut history = Vec::new();
+        store.history(store.find_user(user).unwrap().unwrap(), &mut history).unwrap();
+        history.iter().map(|e| e.time).collect::<Vec<_>>()
+    };
+    assert_eq!([times("a"), times("b"), times("c")], [vec![10, 30, 30], vec![7], vec![5, 6, 8]]);
+    assert_eq!(store.find_user("d").unwrap(), None);
+}
+
+#[test]
+fn a_vocabulary_decides_which_items_there_are() {
+    let vocab = Vocab::new(["20", "99", "10"].map(str::to_owned).to_vec()).unwrap();
+    let options = StoreOptions {
+        vocab: Some(vocab.clone()),
+        n_items: Some(9),
+        n_actions: Some(7),
+        ..options()
+    };
+    let (_dir, store) = made(LOG, &options).unwrap();
+    assert_eq!((store.vocab(), store.n_items(), store.n_actions()), (&vocab, 9, 7));
+    let report = store.report();
+    assert_eq!((report.unknown_items, report.unknown_rows, report.items), (1, 3, 3));
+    assert_eq!((report.events, report.rows_without_action), (4, 1));
+    let items: Vec<_> = histories(&store).into_iter().flatten().map(|e| e.item).collect();
+    assert_eq!(items.iter().filter(|&&i| i == 3).count(), 3, "item 10 is the third");
+}
+
+#[test]
+fn ties_are_the_same_for_a_seed_and_differ_between_seeds() {
+    let rows: Vec<Row> = (0..200).map(|i| (0, i, 5, 0)).collect();
+    let items = |tie_seed| {
+        let (_dir, store) = made(&csv(&rows), &StoreOptions { tie_seed, ..options() }).unwrap();
+        histories(&store)[0].iter().map(|e| e.item).collect::<Vec<_>>()
+    };
+    assert_eq!(items(1), items(1));
+    assert_ne!(items(1), items(2));
+    assert!(!items(1).is_sorted());
+}
+
+#[test]
+fn threads_read_one_store() {
+    let rows: Vec<Row> = (0..=255).flat_map(|i| (0..40).map(move |user| (user, i, 5, i))).collect();
+    let (dir, store) = made(&csv(&rows), &options()).unwrap();
+    let all = histories(&store);
+    assert!(all.iter().all(|history| history.len() == 256));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(histories(&store), all));
+        }
+    });
+    let opened = Store::open(&dir.path().join("store")).unwrap();
+    assert_eq!(histories(&opened), all);
+    assert_eq!(opened.report(), store.report());
+}
+
+#[test]
+fn progress_grows_to_the_end_and_can_stop() {
+    let rows: Vec<Row> = (0..20_000_u16).map(|i| ((i % 251) as u8, 1, 5, 1)).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let log = [write(dir.path(), "log.csv", &csv(&rows))];
+    let at = dir.path().join("store");
+    let mut told = Vec::new();
+    let mut tell = |done, total| {
+        told.push((done, total));
+        ControlFlow::Continue(())
+    };
+    Store::build(&log, &options(), &at, &mut tell).unwrap();
+    assert!(told.len() > 5 && told.is_sorted(), "{told:?}");
+    assert!(told.last().is_some_and(|(done, total)| done == total));
+
+    let before = files(&at);
+    let mut stop = |done, _| if done > 50_000 { ControlFlow::Break(()) } else { go(0, 0) };
+    let stopped = Store::build(&log, &StoreOptions { tie_seed: 9, ..options() }, &at, &mut stop);
+    assert!(matches!(stopped, Err(InteractionsError::Stopped)));
+    assert_eq!(files(&at), before, "the store from before remains");
+    assert_eq!(fs::read_dir(&at).unwrap().count(), 4);
+}
+
+#[test]
+fn what_a_killed_build_left_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = [write(dir.path(), "log.csv", LOG)];
+    let left = dir.path().join("store/.onr-store-x");
+    fs::create_dir_all(&left).unwrap();
+    write(&left, "lock", "");
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    Store::build(&log, &options(), &dir.path().join("store"), &mut go).unwrap();
+    assert!(!left.exists());
+}
+
+#[test]
+fn folders_are_read_by_name_and_files_as_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = "user_id,item_id,rating,timestamp\n";
+    let folder = dir.path().join("log");
+    fs::create_dir_all(folder.join("b")).unwrap();
+    let row = |time: u8| format!("{head}u,1,5,{time}\n");
+    let z = write(&folder, "z.csv", &row(4));
+    write(&folder, "a.csv", &row(1));
+    write(&folder.join("b"), "x.csv", &row(2));
+    write(&folder, "c.csv", &row(3));
+    for passed_over in ["_SUCCESS", ".part.crc", "truth.json", "README.md"] {
+        write(&folder, passed_over, "");
+    }
+    let backwards = |logs: &[PathBuf]| {
+        let store = Store::build(logs, &options(), &dir.path().join("store"), &mut go).unwrap();
+        (store.n_events(), store.report().backwards)
+    };
+    assert_eq!(backwards(&[folder.clone()]), (4, 0));
+    assert_eq!(backwards(&[z, folder.join("a.csv")]), (2, 1));
+}
+
+#[test]
+fn given_histories_are_kept_as_they_are() {
+    let event = |item, time| Event { item, action: 1, labels: 1, value: 0.5, time };
+    let given = vec![vec![event(3, 1), event(1, 1)], vec![], vec![event(4, -7)]];
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::from_histories(6, vec!["click".into()], given.clone(), dir.path()).unwrap();
+    assert_eq!(histories(&store), given);
+    assert_eq!((store.n_items(), store.vocab().len(), store.n_actions()), (6, 5, 2));
+    assert_eq!((store.find_user("2").unwrap(), store.find_user("3").unwrap()), (Some(2), None));
+    let report = store.report();
+    assert_eq!((report.events, report.items, report.tied_last, report.short_users), (3, 3, 1, 3));
+    assert_eq!((&report.positives[..], report.total_value), (&[3][..], 1.5));
 }
