@@ -315,7 +315,7 @@ fn folders_are_read_by_name_and_files_as_given() {
         let store = Store::build(logs, &options(), &dir.path().join("store"), &mut go).unwrap();
         (store.n_events(), store.report().backwards)
     };
-    assert_eq!(backwards(&[folder.clone()]), (4, 0));
+    assert_eq!(backwards(std::slice::from_ref(&folder)), (4, 0));
     assert_eq!(backwards(&[z, folder.join("a.csv")]), (2, 1));
 }
 
