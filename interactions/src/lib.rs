@@ -5,8 +5,16 @@
 //! **Out:** a [`Store`] of histories on disk that is read user by user, and the [`Split`] of each history.
 //! **Never here:** models, scores, metrics, printing.
 
+mod error;
 mod event;
+mod hash;
+mod labels;
+pub mod simulate;
 mod split;
+mod store;
 
+pub use error::{InteractionsError, LabelProblem};
 pub use event::Event;
+pub use labels::{LabelRule, Labels, ValueRule};
 pub use split::{Fold, Split};
+pub use store::{Store, StoreOptions, StoreReport};

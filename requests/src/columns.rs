@@ -23,12 +23,28 @@ use crate::error::RequestError;
 
 /// One scalar of a log or request file.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Cell<'a> {
+pub enum Cell<'a> {
     /// No value: a null, or empty text in a text file.
     Null,
+    /// A string; in a text file everything is one.
     Text(&'a str),
+    /// An integer, a boolean (0, 1) or a time in unix seconds.
     Int(i128),
+    /// A floating-point number, perhaps not finite.
     Float(f64),
+}
+
+impl Cell<'_> {
+    /// The cell as a number, perhaps not finite; text that reads as one is one.
+    #[must_use]
+    pub fn number(self) -> Option<f64> {
+        match self {
+            Cell::Null => None,
+            Cell::Text(text) => text.trim().parse().ok(),
+            Cell::Int(n) => Some(n as f64),
+            Cell::Float(n) => Some(n),
+        }
+    }
 }
 
 /// The scalar types that [`cell`] reads, for error messages.
@@ -57,6 +73,11 @@ impl Table {
     /// The names of all columns, in file order.
     pub(crate) fn names(&self) -> Vec<String> {
         self.builder.schema().fields().iter().map(|f| f.name().clone()).collect()
+    }
+
+    /// How many rows the file has.
+    pub(crate) fn rows(&self) -> u64 {
+        u64::try_from(self.builder.metadata().file_metadata().num_rows()).unwrap_or(0)
     }
 
     /// Refuses column `index` unless `fits` says that its type will do.

@@ -10,12 +10,14 @@
 //! | hold requests against a model's sizes | [`Checker`], [`CheckedRequests`] |
 //! | write a request file, all or nothing | [`RequestWriter`], [`write_requests`] |
 //! | make requests from a log | [`from_log`], [`LogOptions`], [`ActionRule`], [`Window`] |
+//! | read a log row by row | [`each_log_row`], [`LogRow`], [`Condition`] |
 //! | make synthetic requests | [`random_requests`] |
 
 mod action;
 mod atomic;
 mod check;
 mod columns;
+mod condition;
 mod error;
 mod files;
 mod hint;
@@ -30,10 +32,13 @@ mod window;
 
 pub use action::ActionRule;
 pub use check::{CheckOptions, CheckedRequests, Checker, Limits, Report};
+pub use columns::Cell;
+pub use condition::Condition;
 pub use error::{Place, RequestError};
 pub use files::{RequestReader, RequestWriter, write_requests};
 pub use log::{
-    Actions, Behaviour, Columns, LogOptions, LogReport, LogRequest, LogRequests, from_log,
+    Actions, Behaviour, Columns, LogColumns, LogOptions, LogReport, LogRequest, LogRequests,
+    LogRow, each_log_row, from_log,
 };
 pub use random::random_requests;
 pub use request::Request;

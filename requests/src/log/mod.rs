@@ -5,6 +5,7 @@ mod group;
 mod options;
 mod popularity;
 mod requests;
+mod rows;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use crate::window::Window;
 
 pub use options::{Actions, Columns, LogOptions};
 pub use requests::{Behaviour, LogReport, LogRequest, LogRequests};
+pub use rows::{LogColumns, LogRow, each_log_row};
 
 /// Makes one request per user from a log (`.inter`, `.tsv`, `.csv`, `.parquet`).
 ///
@@ -38,7 +40,7 @@ pub fn from_log(
     options: &LogOptions,
 ) -> Result<LogRequests, RequestError> {
     let window = Window::new(options.max_seq_len, options.keep)?;
-    options.check_actions()?;
+    options.n_actions.map_or(Ok(()), |n_actions| options.actions.fits(n_actions))?;
     let room = |vocab: &Vocab| options.n_items.map_or(Ok(()), |n_items| vocab.fits(n_items));
     vocab.as_ref().map_or(Ok(()), room)?;
     let collected = fields::collect(path, options)?;

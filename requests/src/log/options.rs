@@ -82,12 +82,16 @@ impl LogOptions {
             limit: None,
         }
     }
+}
 
-    /// Refuses a rule whose actions the model does not have.
-    pub(super) fn check_actions(&self) -> Result<(), RequestError> {
-        let (Actions::Rule(rule), Some(n_actions)) = (&self.actions, self.n_actions) else {
-            return Ok(());
-        };
+impl Actions {
+    /// Refuses a rule that gives actions which a model with `n_actions` does not have. What a column
+    /// has is seen row by row alone.
+    ///
+    /// # Errors
+    /// [`RequestError::RuleAction`].
+    pub fn fits(&self, n_actions: usize) -> Result<(), RequestError> {
+        let Self::Rule(rule) = self else { return Ok(()) };
         let action = i64::from(rule.largest());
         if usize::try_from(action).is_ok_and(|a| a < n_actions) {
             return Ok(());

@@ -19,6 +19,8 @@ const BATCH_ROWS: usize = 8192;
 /// A log whose columns are known and whose rows are not yet read.
 pub(super) struct Source {
     file: Arc<Path>,
+    /// Bytes of a text file, rows of Parquet.
+    size: u64,
     data: Data,
 }
 
@@ -30,6 +32,7 @@ enum Data {
 /// One row, by the columns that were wanted.
 pub(super) struct Row<'a> {
     file: &'a Arc<Path>,
+    size: u64,
     data: RowData<'a>,
 }
 
@@ -51,7 +54,11 @@ impl Source {
                 return Err(RequestError::Extension { file, known: EXTENSIONS });
             }
         };
-        Ok(Self { file: path.into(), data })
+        let size = match &data {
+            Data::Text(reader) => reader.get_ref().metadata().map_err(read_error(path))?.len(),
+            Data::Parquet(table) => table.rows(),
+        };
+        Ok(Self { file: path.into(), size, data })
     }
 
     /// The names of all columns, without RecBole's types.
@@ -66,14 +73,16 @@ impl Source {
     }
 
     /// Hands each row to `visit`; its cell `k` is that of column `wanted[k]`.
-    pub(super) fn each(
+    pub(super) fn each<E: From<RequestError>>(
         self,
         wanted: &[usize],
-        visit: impl FnMut(Row<'_>) -> Result<(), RequestError>,
-    ) -> Result<(), RequestError> {
-        match self.data {
-            Data::Text(reader) => each_line(&self.file, *reader, wanted, visit),
-            Data::Parquet(table) => each_row(&self.file, *table, wanted, visit),
+        mut visit: impl FnMut(Row<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Self { file, size, data } = self;
+        let visit = |data: RowData<'_>| visit(Row { file: &file, size, data });
+        match data {
+            Data::Text(reader) => each_line(&file, *reader, wanted, visit),
+            Data::Parquet(table) => each_row(*table, wanted, visit),
         }
     }
 }
@@ -88,6 +97,15 @@ impl Row<'_> {
                 Some(text) => Cell::Text(text),
             },
         }
+    }
+
+    /// The share of the file that was read before this row, `0..=1`.
+    pub(super) fn progress(&self) -> f64 {
+        let before = match &self.data {
+            RowData::Parquet { row, .. } => row - 1,
+            RowData::Text { record, .. } => record.position().map_or(0, csv::Position::byte),
+        };
+        before as f64 / self.size.max(1) as f64
     }
 
     /// Where the row stands, for messages.
@@ -112,25 +130,24 @@ fn text(path: &Path, delimiter: u8) -> Result<csv::Reader<File>, RequestError> {
     Ok(builder.from_reader(input))
 }
 
-fn each_line(
-    file: &Arc<Path>,
+fn each_line<E: From<RequestError>>(
+    file: &Path,
     mut reader: csv::Reader<File>,
     wanted: &[usize],
-    mut visit: impl FnMut(Row<'_>) -> Result<(), RequestError>,
-) -> Result<(), RequestError> {
+    mut visit: impl FnMut(RowData<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     let mut record = StringRecord::new();
     while reader.read_record(&mut record).map_err(|e| delimited(file, e))? {
-        visit(Row { file, data: RowData::Text { record: &record, wanted } })?;
+        visit(RowData::Text { record: &record, wanted })?;
     }
     Ok(())
 }
 
-fn each_row(
-    file: &Arc<Path>,
+fn each_row<E: From<RequestError>>(
     table: Table,
     wanted: &[usize],
-    mut visit: impl FnMut(Row<'_>) -> Result<(), RequestError>,
-) -> Result<(), RequestError> {
+    mut visit: impl FnMut(RowData<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     for &index in wanted {
         table.expect_type(index, is_scalar, SCALARS)?;
     }
@@ -139,7 +156,7 @@ fn each_row(
         let columns = &batch?;
         for index in 0..columns.first().map_or(0, |c| c.len()) {
             row += 1;
-            visit(Row { file, data: RowData::Parquet { columns, index, row } })?;
+            visit(RowData::Parquet { columns, index, row })?;
         }
     }
     Ok(())
