@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use onr_evaluation::{EvaluateOptions, InMemory, StageOutcome, UserOutcome, evaluate};
-use onr_interactions::{Event, Fold, Split};
+use onr_interactions::{Event, Fold, Split, Store};
 use proptest::prelude::*;
 
 use crate::support::{Made, event, history, mix};
@@ -239,4 +239,18 @@ fn labels_and_value_are_the_held_out_behaviours() {
     assert!(outcome.is_positive(1) && !outcome.is_positive(0));
     let among = |task| got.metrics_among("final", onr_evaluation::Among::PositivesOf(task));
     assert!(among("t1").is_some() && among("t0").is_none() && among("t9").is_none());
+}
+
+#[test]
+fn a_store_is_judged_as_histories_in_memory() {
+    let histories: Vec<Vec<Event>> = (1..9).map(|u| history(&[u, u + 1, u + 2])).collect();
+    let dir = tempfile::tempdir().expect("a directory");
+    let tasks = vec!["t0".to_owned()];
+    let store = Store::from_histories(20, tasks, histories.clone(), dir.path()).expect("writes");
+    let mut made = Made { n: 2, n_items: 20, levels: 9, ranks: true };
+    let options = EvaluateOptions::new(Fold::Test);
+    let on_disk = evaluate(&mut made, &store, &options).expect("evaluates");
+    let memory = InMemory::new(20, histories);
+    let in_memory = evaluate(&mut made, &memory, &options).expect("evaluates");
+    assert_eq!(on_disk.outcomes, in_memory.outcomes);
 }
