@@ -1,6 +1,6 @@
 //! Where histories come from.
 
-use onr_interactions::Event;
+use onr_interactions::{Event, InteractionsError, Store};
 
 /// Histories of users, read one at a time.
 pub trait Histories {
@@ -18,6 +18,22 @@ pub trait Histories {
     /// # Errors
     /// Whatever the implementation meets; a user that is not there too.
     fn history(&self, user: usize, into: &mut Vec<Event>) -> Result<(), Self::Error>;
+}
+
+impl Histories for Store {
+    type Error = InteractionsError;
+
+    fn n_users(&self) -> usize {
+        self.n_users()
+    }
+
+    fn n_items(&self) -> usize {
+        self.n_items()
+    }
+
+    fn history(&self, user: usize, into: &mut Vec<Event>) -> Result<(), InteractionsError> {
+        self.history(user, into)
+    }
 }
 
 /// Histories in memory.

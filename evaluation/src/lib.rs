@@ -32,6 +32,6 @@ pub use histories::{Histories, InMemory, NoSuchUser};
 pub use metrics::{Among, Metric, Metrics};
 pub use options::{EvaluateOptions, Progress, Truth};
 pub use outcome::{Closeness, Counts, Evaluation, List, StageOutcome, UserOutcome};
-pub use peers::{CoOccurrence, CoOccurrenceSettings, Markov, Popularity};
+pub use peers::{CoOccurrence, CoOccurrenceSettings, Markov, MarkovSettings, Popularity, Reach};
 pub use recommender::{Ranked, Recommender};
 pub use summary::{ListSummary, StageSummary, Summary};

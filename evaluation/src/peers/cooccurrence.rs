@@ -2,17 +2,15 @@
 
 use onr_interactions::Event;
 
-use super::counts::{Neighbours, Training};
+use super::counts::{Neighbours, Reach, Training};
 use super::{Peer, validation};
 use crate::{EvaluateError, Histories};
 
 /// How [`CoOccurrence`] counts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CoOccurrenceSettings {
-    /// How many behaviours apart two items may be; `usize::MAX` for a whole history.
-    pub window: usize,
-    /// Count only what comes after.
-    pub ordered: bool,
+    /// What counts as near.
+    pub reach: Reach,
     /// `a`: counts of an item of the past are divided by its popularity to this power.
     pub past_power: f32,
     /// `b`: the score of an item is divided by its popularity to this power.
@@ -22,20 +20,14 @@ pub struct CoOccurrenceSettings {
 }
 
 impl Default for CoOccurrenceSettings {
-    /// Ten behaviours to both sides, mild normalisation, the last item before the others.
+    /// Fifty behaviours both ways, the near ones more; both popularities by their root; the last item most.
     fn default() -> Self {
-        Self { window: 10, ordered: false, past_power: 0.5, item_power: 0.25, decay: 0.8 }
+        let reach = Reach { window: 50, ordered: false, fade: 0.5 };
+        Self { reach, past_power: 0.5, item_power: 0.5, decay: 0.8 }
     }
 }
 
 impl CoOccurrenceSettings {
-    /// Other counts, the same weights.
-    fn counts(self) -> impl Iterator<Item = Self> {
-        let windows = [3, 5, 10, 20, 50];
-        let both = windows.into_iter().flat_map(|window| [(window, false), (window, true)]);
-        both.map(move |(window, ordered)| Self { window, ordered, ..self })
-    }
-
     /// The same counts, other weights.
     fn weights(self) -> impl Iterator<Item = Self> {
         let powers = [0.0, 0.5, 1.0].into_iter().flat_map(|a| [0.0, 0.25, 0.5].map(|b| (a, b)));
@@ -76,8 +68,8 @@ impl CoOccurrence {
 
     /// Settings with a good NDCG@10 on the validation fold of `users` (all, if `None`).
     ///
-    /// First the window (3, 5, 10, 20, 50) and the direction are chosen, the rest as in
-    /// [`CoOccurrenceSettings::default`]; then `past_power` (0, 0.5, 1), `item_power` (0, 0.25, 0.5) and
+    /// First the reach is chosen (windows of 1, 3, 5, 10, 20, 50, forwards or both ways, fading by 0 or 0.5), the rest
+    /// as in [`CoOccurrenceSettings::default`]; then `past_power` (0, 0.5, 1), `item_power` (0, 0.25, 0.5) and
     /// `decay` (1, 0.8, 0.5) together. The first of equals is taken.
     ///
     /// # Errors
@@ -88,7 +80,8 @@ impl CoOccurrence {
     ) -> Result<Self, EvaluateError> {
         let training = Training::read(histories)?;
         let mut best = (f64::NEG_INFINITY, Self::new(&training, CoOccurrenceSettings::default()));
-        for settings in best.1.settings.counts() {
+        for reach in Reach::grid() {
+            let settings = CoOccurrenceSettings { reach, ..CoOccurrenceSettings::default() };
             let mut peer = Self::new(&training, settings);
             let ndcg = validation(&mut peer, histories, users)?;
             if ndcg > best.0 {
@@ -111,7 +104,7 @@ impl CoOccurrence {
     fn new(training: &Training, settings: CoOccurrenceSettings) -> Self {
         let popularity = training.popularity().iter().map(|n| *n.max(&1) as f32);
         Self {
-            near: Neighbours::count(training, settings.window, settings.ordered),
+            near: Neighbours::count(training, settings.reach),
             popularity: popularity.collect(),
             shares: training.shares(),
             settings,

@@ -2,37 +2,50 @@
 
 use onr_interactions::Event;
 
-use super::counts::{Neighbours, Training};
+use super::counts::{Neighbours, Reach, Training};
 use super::{Peer, validation};
 use crate::{EvaluateError, Histories};
 
-/// Items by how often they came next after the last item, plus `smoothing` times their share in all behaviours.
+/// How [`Markov`] counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MarkovSettings {
+    /// What counts as a transition. A chain in the strict sense has `window` 1, `ordered`.
+    pub reach: Reach,
+    /// In behaviours: as many, spread by popularity, are added to each item's transitions.
+    pub smoothing: f32,
+}
+
+impl Default for MarkovSettings {
+    /// The next item alone; popularity orders only what never came next.
+    fn default() -> Self {
+        Self { reach: Reach { window: 1, ordered: true, fade: 0.0 }, smoothing: 1.0 }
+    }
+}
+
+/// Items by how often they came after (or near) the last item, plus `smoothing` times their share in all behaviours.
 #[derive(Debug, Clone)]
 pub struct Markov {
     next: Neighbours,
     shares: Vec<f32>,
-    smoothing: f32,
+    settings: MarkovSettings,
 }
 
 impl Markov {
-    /// What [`Markov::tuned`] chooses from. 1 only orders items that never came next; 1000 makes popularity
-    /// as large as the counts.
-    pub const GRID: [f32; 8] = [1.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0];
-
-    /// Counts. `smoothing` is in behaviours: as many, spread by popularity, are added to each row.
+    /// Counts.
     ///
     /// # Errors
     /// [`EvaluateError::History`], [`EvaluateError::Item`].
     pub fn fit<H: Histories + ?Sized>(
         histories: &H,
-        smoothing: f32,
+        settings: MarkovSettings,
     ) -> Result<Self, EvaluateError> {
-        let training = Training::read(histories)?;
-        let next = Neighbours::count(&training, 1, true);
-        Ok(Self { next, shares: training.shares(), smoothing })
+        Ok(Self::new(&Training::read(histories)?, settings))
     }
 
-    /// The smoothing of [`Markov::GRID`] with the best NDCG@10 on the validation fold of `users` (all, if `None`).
+    /// Settings with a good NDCG@10 on the validation fold of `users` (all, if `None`).
+    ///
+    /// First the reach is chosen (windows of 1, 3, 5, 10, 20, 50, forwards or both ways, fading by 0 or 0.5), smoothing
+    /// 1; then the smoothing, among 1, 10, 30, 100, 300, 1000 and 3000. The first of equals is taken.
     ///
     /// # Errors
     /// As [`evaluate`](crate::evaluate).
@@ -40,23 +53,37 @@ impl Markov {
         histories: &H,
         users: Option<&[usize]>,
     ) -> Result<Self, EvaluateError> {
-        let mut peer = Self::fit(histories, Self::GRID[0])?;
-        let mut best = (f64::NEG_INFINITY, Self::GRID[0]);
-        for smoothing in Self::GRID {
-            peer.smoothing = smoothing;
+        let training = Training::read(histories)?;
+        let mut best = (f64::NEG_INFINITY, Self::new(&training, MarkovSettings::default()));
+        for reach in Reach::grid() {
+            let mut peer = Self::new(&training, MarkovSettings { reach, ..Default::default() });
             let ndcg = validation(&mut peer, histories, users)?;
             if ndcg > best.0 {
-                best = (ndcg, smoothing);
+                best = (ndcg, peer);
             }
         }
-        peer.smoothing = best.1;
+        let (mut ndcg, mut peer) = best;
+        let mut chosen = peer.settings;
+        for smoothing in [10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0] {
+            peer.settings.smoothing = smoothing;
+            let this = validation(&mut peer, histories, users)?;
+            if this > ndcg {
+                (ndcg, chosen) = (this, peer.settings);
+            }
+        }
+        peer.settings = chosen;
         Ok(peer)
     }
 
-    /// The smoothing in use.
+    fn new(training: &Training, settings: MarkovSettings) -> Self {
+        let next = Neighbours::count(training, settings.reach);
+        Self { next, shares: training.shares(), settings }
+    }
+
+    /// Settings in use.
     #[must_use]
-    pub const fn smoothing(&self) -> f32 {
-        self.smoothing
+    pub const fn settings(&self) -> MarkovSettings {
+        self.settings
     }
 }
 
@@ -69,7 +96,7 @@ impl Peer for Markov {
 
     fn score(&self, past: &[Event], scores: &mut [f32]) {
         for (score, share) in scores.iter_mut().zip(&self.shares) {
-            *score = self.smoothing * share;
+            *score = self.settings.smoothing * share;
         }
         let next = past.last().map_or(&[][..], |last| self.next.of(last.item));
         for (item, count) in next {

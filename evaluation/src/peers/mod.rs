@@ -14,7 +14,8 @@ use onr_interactions::{Event, Fold};
 use rayon::prelude::*;
 
 pub use cooccurrence::{CoOccurrence, CoOccurrenceSettings};
-pub use markov::Markov;
+pub use counts::Reach;
+pub use markov::{Markov, MarkovSettings};
 pub use popularity::Popularity;
 
 use crate::{EvaluateError, EvaluateOptions, Histories, Metric, Ranked, Recommender, evaluate};

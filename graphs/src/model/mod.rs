@@ -22,6 +22,7 @@ use crate::{
     graph::Graph,
 };
 use config::{GraphKind, GraphOptions, ModelConfig};
+pub use relation::time_thresholds;
 
 /// What every part of the model is built from.
 #[derive(Clone, Copy, Debug)]

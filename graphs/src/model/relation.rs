@@ -71,10 +71,16 @@ pub(super) fn time_buckets(
 /// `c_k = ceil(e^(0.301 k))`
 const TIME_STEP: f64 = 0.301;
 
-/// `c_1 .. c_{Tb - 1}`, then a threshold that nothing reaches.
+/// The thresholds of the time bias, `c_1 .. c_{Tb - 1}`, seconds: a difference in time has as many
+/// buckets below its own as there are thresholds that it reaches.
+#[must_use]
+pub fn time_thresholds(buckets: usize) -> Vec<i64> {
+    (1..buckets).map(|k| (TIME_STEP * k as f64).exp().ceil() as i64).collect()
+}
+
+/// The thresholds, then one that nothing reaches.
 fn next_thresholds(buckets: usize) -> Vec<i64> {
-    let finite = (1..buckets).map(|k| (TIME_STEP * k as f64).exp().ceil() as i64);
-    finite.chain([i64::MAX]).collect()
+    [time_thresholds(buckets), vec![i64::MAX]].concat()
 }
 
 impl Relation {
