@@ -1,7 +1,7 @@
 //! Labelled histories: what people did, in order, and which task each thing is a positive of.
 //!
-//! **In:** interaction logs (RecBole `.inter`, CSV, Parquet, folders of shards) of any size, and the rules of
-//! `[labels]` in `train.toml`; or the parameters of a simulated log.
+//! **In:** interaction logs (RecBole `.inter`, CSV, Parquet, folders of shards) of any size, and the rules of the
+//! tasks in `train.toml`; or the parameters of a simulated log.
 //! **Out:** a [`Store`] of histories on disk that is read user by user, and the [`Split`] of each history.
 //! **Never here:** models, scores, metrics, printing.
 
