@@ -41,7 +41,7 @@ fn check(format: LogFormat, dir: &Path) {
         let expected = user.rows.iter().map(|row| Event {
             item: store.vocab().id(&log.item_id(row.item as usize)).unwrap().try_into().unwrap(),
             action: 1 + u16::from(row.clicked) + u16::from(row.converted),
-            labels: 1 | u16::from(row.clicked) << 1 | u16::from(row.converted) * 0b1100,
+            labels: 1 | (u16::from(row.clicked) << 1) | (u16::from(row.converted) * 0b1100),
             value: row.value as f32,
             time: row.timestamp,
         });
