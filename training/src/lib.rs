@@ -8,6 +8,7 @@ mod candidates;
 mod config;
 mod error;
 mod init;
+pub mod kmeans;
 mod loss;
 mod model;
 mod ops;
