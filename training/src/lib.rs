@@ -8,7 +8,6 @@ mod candidates;
 mod config;
 mod error;
 mod init;
-pub mod kmeans;
 mod loss;
 mod model;
 mod ops;
