@@ -266,7 +266,8 @@ impl TrainConfig {
     pub fn problems(&self, model: &ModelConfig) -> Vec<String> {
         let mut found = Vec::new();
         let names: Vec<_> = self.task.iter().map(|t| t.name.as_str()).collect();
-        if names != model.tasks {
+        let shares_a_state = model.n_tasks() == 1 && names.len() > 1;
+        if names != model.tasks && !shares_a_state {
             found.push(format!(
                 "the [[task]] tables are {names:?}, the tasks of the model {:?}: names and order must agree",
                 model.tasks

@@ -3,6 +3,9 @@
 use std::{io, path::PathBuf};
 
 use onr_exporter::ExportError;
+use onr_interactions::InteractionsError;
+
+use crate::kmeans::KMeansError;
 
 /// Why there is no checkpoint.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +84,12 @@ pub enum TrainingError {
     /// From the arithmetic.
     #[error("tensor arithmetic failed")]
     Tensor(#[from] candle_core::Error),
+    /// From the histories.
+    #[error(transparent)]
+    Interactions(#[from] InteractionsError),
+    /// From clustering.
+    #[error("clustering the item embeddings failed")]
+    Clusters(#[from] KMeansError),
     /// From reading or writing a checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] ExportError),

@@ -8,11 +8,16 @@ mod candidates;
 mod config;
 mod error;
 mod init;
+pub mod kmeans;
 mod loss;
 mod model;
 mod ops;
 mod optimizer;
+mod recommender;
 mod sample;
+mod state;
+mod trainer;
+mod variant;
 
 pub use config::{
     ConsistencyConfig, DataConfig, FakeItemsConfig, GeneratorConfig, OptimizerConfig, RankerConfig,
@@ -20,6 +25,10 @@ pub use config::{
 };
 pub use error::TrainingError;
 pub use model::Params;
+pub use recommender::OneRanker;
+pub use state::{STATE_FILE, WEIGHTS_FILE, read_weights, write_weights};
+pub use trainer::{StepReport, TrainJob, Trained, cluster_items};
+pub use variant::{Without, baseline};
 
 #[cfg(test)]
 mod gradients;

@@ -60,8 +60,7 @@ impl Losses<'_> {
         let forward = Forward { cfg: self.model, params, dropout, seed };
         let tokens = Tokens::new(self.model, &batch.sequences, &batch.cuts);
         let generated = forward.generate(&tokens)?;
-        let rows = batch.targets.len();
-        let users = generated.user_embeddings.reshape((rows, self.model.d_model))?;
+        let users = self.for_all_tasks(&generated.user_embeddings)?.flatten_to(1)?;
         let mut terms = Vec::new();
         let mut logits = None;
         if self.config.generator.sampled_negatives > 0 {
@@ -85,6 +84,12 @@ impl Losses<'_> {
             self.ranking(&forward, (&tokens, &generated), batch, &lists, progress, &mut terms)?;
         }
         Ok(Terms(terms))
+    }
+
+    /// `[.., 1 or N, ..]` on axis 1 to `[.., N, ..]`: a model with one state answers for all tasks.
+    fn for_all_tasks(&self, x: &Tensor) -> Result<Tensor> {
+        let (have, need) = (x.dim(1)?, self.config.task.len());
+        if have == need { Ok(x.clone()) } else { Tensor::cat(&vec![x; need], 1) }
     }
 
     /// Factors of targets so that each task's mean has the task's weight.
@@ -179,7 +184,7 @@ impl Losses<'_> {
         let (ranker, consistency) = (&self.config.ranker, &self.config.consistency);
         let scores = forward.rank(stage, &batch.ranked, &lists.items, ranker.detach)?;
         // [lists, N, C]
-        let scores = scores.transpose(1, 2)?.contiguous()?;
+        let scores = self.for_all_tasks(&scores.transpose(1, 2)?.contiguous()?)?;
         let own = match ranker.loss {
             RankerLoss::Listwise => self.listwise(&scores, batch, lists)?,
             RankerLoss::Bce => self.binary(&scores, batch, lists)?,
@@ -193,13 +198,13 @@ impl Losses<'_> {
         let index = Tensor::from_vec(index, batch.ranked.len(), &Device::Cpu)?;
         let users = stage.1.user_embeddings.index_select(&index, 0)?;
         let logits = forward.candidate_logits(&users, &lists.items, lists.count)?;
-        let logits = logits.transpose(1, 2)?.contiguous()?;
+        let logits = self.for_all_tasks(&logits.transpose(1, 2)?.contiguous()?)?;
         if ranker.distillation > 0.0 {
             let term = divergence(&logits.detach(), &scores)?.mean_all()?;
             terms.push(("distillation", (term * ranker.distillation)?));
         }
         if wants_consistency {
-            let last = self.model.n_tasks() - 1;
+            let last = self.config.task.len() - 1;
             let part = |x: &Tensor| x.narrow(1, last, 1)? / consistency.temperature;
             let term = divergence(&part(&scores)?.detach(), &part(&logits)?)?.mean_all()?;
             terms.push(("consistency", (term * consistency.weight)?));
@@ -212,14 +217,14 @@ impl Losses<'_> {
         &self,
         batch: &'b Batch,
     ) -> impl Iterator<Item = Option<&'b Target>> + Clone {
-        let n = self.model.n_tasks();
+        let n = self.config.task.len();
         batch.ranked.iter().flat_map(move |&c| &batch.targets[c * n..(c + 1) * n]).map(Option::as_ref)
     }
 
     /// Softmax over each list. Targets of later tasks do not compete: they are positives of this one, too,
     /// only later.
     fn listwise(&self, scores: &Tensor, batch: &Batch, lists: &Lists) -> Result<Tensor> {
-        let (n, count) = (self.model.n_tasks(), lists.count);
+        let (n, count) = (self.config.task.len(), lists.count);
         let mut shift = vec![0.0_f64; lists.targets.len() * count];
         for (list, targets) in lists.targets.chunks_exact(n).enumerate() {
             for task in 0..n {
@@ -241,7 +246,7 @@ impl Losses<'_> {
     /// Each candidate for itself: is it the task's target? All positives together weigh as much as all
     /// negatives; a task with value weighs its positives by it.
     fn binary(&self, scores: &Tensor, batch: &Batch, lists: &Lists) -> Result<Tensor> {
-        let (n, count) = (self.model.n_tasks(), lists.count);
+        let (n, count) = (self.config.task.len(), lists.count);
         let weights = self.weights(self.ranked_targets(batch));
         let shape = (lists.targets.len(), count);
         let mut labels = vec![0.0_f64; shape.0 * count];

@@ -231,6 +231,25 @@ impl Checkpoint {
         }
     }
 
+    /// A tensor's numbers as F32, row-major; `None` where there is no such tensor of floats.
+    ///
+    /// # Errors
+    /// [`ExportError::NotFinite`].
+    pub fn values(&self, key: &str) -> Result<Option<Vec<f32>>, ExportError> {
+        let tensor = self.tensor(key);
+        let Some((stored, from)) = tensor.and_then(|t| Some((t, float_type(t.dtype)?))) else {
+            return Ok(None);
+        };
+        let mut values = Vec::with_capacity(stored.bytes.len() / from.size());
+        let mut scratch = Vec::new();
+        for (first, piece) in stored.chunks(from) {
+            let narrowing = Narrowing { from, to: DType::F32 };
+            let bytes = convert(key, first, piece, narrowing, &mut scratch)?;
+            values.extend(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)));
+        }
+        Ok(Some(values))
+    }
+
     /// Lets go of the memory that reading took; the tensors stay readable.
     pub fn release(&self) {
         self.files.iter().for_each(Mapped::release);

@@ -93,7 +93,7 @@ mod tests {
         let dropped = factors.iter().filter(|f| **f == 0.0).count();
         assert!((dropped as f64 / 1e5 - 0.15).abs() < 0.005, "{dropped}");
         assert!((factors.iter().sum::<f64>() / 1e5 - 1.0).abs() < 0.01);
-        assert_ne!(factors, (0..100_000).map(|i| Dropout::new(0.15, 8).factor(i)).collect::<Vec<_>>());
+        assert_ne!(factors, (0..100_000).map(|i| Dropout::new(0.15, 8).factor(i)).collect::<Vec<f64>>());
         assert!((0..100).all(|i| Dropout::NONE.factor::<f32>(i) == 1.0));
     }
 }
