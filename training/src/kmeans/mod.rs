@@ -39,14 +39,14 @@ pub struct KMeansOptions {
 
 impl Default for KMeansOptions {
     fn default() -> Self {
-        Self { starts: 4, batch: 4_096, steps: 100, passes: 5, seed: 0 }
+        Self { starts: 5, batch: 4_096, steps: 100, passes: 5, seed: 0 }
     }
 }
 
 /// Centres, and the nearest of them for every point. No cluster is empty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clusters {
-    /// `[k, dim]`, row-major. Up to the last pass each is the mean of its points.
+    /// `[k, dim]`, row-major: the means of the points that they had before the last assignment.
     pub centres: Vec<f32>,
     /// The nearest centre of each point, of equally near ones the first: `[n]`.
     pub assignment: Vec<u32>,

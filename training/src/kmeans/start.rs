@@ -8,10 +8,12 @@ use super::steps::lloyd;
 use super::{KMeansOptions, Points};
 
 /// Points of the sample for each centre, and at least.
-const SAMPLE_PER_CENTRE: usize = 32;
-const SMALLEST_SAMPLE: usize = 16_384;
+const SAMPLE_PER_CENTRE: usize = 16;
+const SMALLEST_SAMPLE: usize = 4_096;
 /// Passes over the sample before starts are compared.
-const PASSES: usize = 10;
+const PASSES: usize = 5;
+/// Draws for each centre.
+const DRAWS: usize = 3;
 
 /// The best of a few starts, each settled for a few passes. Of many points only a sample takes part.
 ///
@@ -46,13 +48,12 @@ fn settled(points: Points<'_>, k: usize, rng: &mut ChaCha8Rng) -> (Vec<f32>, f64
 /// k-means++: points as centres, each drawn in proportion to the squared distance from those before it, the
 /// best of a few draws (greedy k-means++).
 fn spread(points: Points<'_>, k: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
-    let candidates = 2 + (k as f64).ln() as usize;
     let first = points.get(rng.random_range(0..points.len()));
     let mut centres = first.to_vec();
     let mut distances = vec![f32::INFINITY; points.len()];
     shrink(points, first, &mut distances);
     for _ in 1..k {
-        let drawn: Vec<usize> = (0..candidates).filter_map(|_| draw(&distances, rng)).collect();
+        let drawn: Vec<usize> = (0..DRAWS).filter_map(|_| draw(&distances, rng)).collect();
         centres.extend_from_slice(match best(points, &drawn, &mut distances) {
             Some(next) => points.get(next),
             None => first,

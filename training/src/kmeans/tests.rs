@@ -96,7 +96,7 @@ fn not_worse_than_an_obvious_lloyd() {
 
 #[test]
 fn the_same_on_one_thread_and_on_four() {
-    let (points, _) = blobs(18_000, 3, 8, 4.0, 1);
+    let (points, _) = blobs(9_000, 3, 8, 4.0, 1);
     let on = |threads| {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let options = KMeansOptions { starts: 2, batch: 500, steps: 5, passes: 2, seed: 9 };
