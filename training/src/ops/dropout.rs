@@ -27,23 +27,28 @@ impl Dropout {
         Self { seed, threshold, scale: 1.0 / (1.0 - share) }
     }
 
-    /// What number `index` is multiplied with.
+    /// What kept numbers are multiplied with.
+    pub(super) fn scale<T: Real>(&self) -> T {
+        T::of(self.scale)
+    }
+
+    /// What number `index` is multiplied with: [`Self::scale`] or 0.
     #[inline(always)]
-    pub(super) fn factor<T: Real>(&self, index: usize) -> T {
+    pub(super) fn factor<T: Real>(&self, index: usize, scale: T) -> T {
         // Two rounds of multiply and shift over 32 bits, which compilers vectorise.
         let mut h = (index as u32) ^ self.seed;
         h = (h ^ (h >> 16)).wrapping_mul(0x21f0_aaad);
         h = (h ^ (h >> 15)).wrapping_mul(0x735a_2d97);
         h ^= h >> 15;
-        if h >= self.threshold { T::of(self.scale) } else { T::ZERO }
+        if h >= self.threshold { scale } else { T::ZERO }
     }
 
     fn apply<T: Real>(&self, x: &[T], width: usize) -> Vec<T> {
-        let mut out = vec![T::ZERO; x.len()];
-        rows::each(&mut out, width, |i, row| {
+        let (mut out, scale) = (vec![T::ZERO; x.len()], self.scale());
+        rows::each(&mut out, width, #[inline(always)] |i, row| {
             let x = &x[i * width..(i + 1) * width];
             for j in 0..width {
-                row[j] = x[j] * self.factor::<T>(i * width + j);
+                row[j] = x[j] * self.factor(i * width + j, scale);
             }
         });
         out
@@ -89,11 +94,11 @@ mod tests {
     #[test]
     fn drops_its_share_and_keeps_the_mean() {
         let dropout = Dropout::new(0.15, 7);
-        let factors: Vec<f64> = (0..100_000).map(|i| dropout.factor(i)).collect();
+        let factors: Vec<f64> = (0..100_000).map(|i| dropout.factor(i, dropout.scale())).collect();
         let dropped = factors.iter().filter(|f| **f == 0.0).count();
         assert!((dropped as f64 / 1e5 - 0.15).abs() < 0.005, "{dropped}");
         assert!((factors.iter().sum::<f64>() / 1e5 - 1.0).abs() < 0.01);
-        assert_ne!(factors, (0..100_000).map(|i| Dropout::new(0.15, 8).factor(i)).collect::<Vec<f64>>());
-        assert!((0..100).all(|i| Dropout::NONE.factor::<f32>(i) == 1.0));
+        assert_ne!(factors, (0..100_000).map(|i| Dropout::new(0.15, 8).factor(i, 1.0)).collect::<Vec<f64>>());
+        assert!((0..100).all(|i| Dropout::NONE.factor(i, 1.0_f32) == 1.0));
     }
 }

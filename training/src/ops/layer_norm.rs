@@ -42,16 +42,18 @@ pub(super) fn backward_row<T: Real>(
     let d = x.len();
     let (mean, inv) = moments(x, eps);
     let (sum_w, sum_b) = sums.split_at_mut(d);
-    for i in 0..d {
-        sum_w[i] += grad[i] * (x[i] - mean) * inv;
-        sum_b[i] += grad[i];
-        out[i] = grad[i] * weight[i];
+    for (((sum_w, sum_b), &g), &x) in sum_w.iter_mut().zip(sum_b).zip(grad).zip(x) {
+        *sum_w += g * (x - mean) * inv;
+        *sum_b += g;
+    }
+    for ((out, &g), &w) in out.iter_mut().zip(grad).zip(weight) {
+        *out = g * w;
     }
     let n = T::of(d as f64);
     let mean_g = rows::sum(out) / n;
     let mean_gx = (rows::dot(out, x) - rows::sum(out) * mean) * inv / n;
-    for i in 0..d {
-        out[i] = inv * (out[i] - mean_g - (x[i] - mean) * inv * mean_gx);
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out = inv * (*out - mean_g - (x - mean) * inv * mean_gx);
     }
 }
 
@@ -59,11 +61,11 @@ impl LayerNorm {
     fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
         let (d, eps) = (weight.len(), T::of(self.eps));
         let mut out = vec![T::ZERO; x.len()];
-        rows::each(&mut out, d, |i, row| {
+        rows::each(&mut out, d, #[inline(always)] |i, row| {
             let x = &x[i * d..(i + 1) * d];
             let (mean, inv) = moments(x, eps);
-            for j in 0..d {
-                row[j] = (x[j] - mean) * inv * weight[j] + bias[j];
+            for (((out, &x), &w), &b) in row.iter_mut().zip(x).zip(weight).zip(bias) {
+                *out = (x - mean) * inv * w + b;
             }
         });
         out
@@ -78,7 +80,7 @@ impl LayerNorm {
             with::<T, _>(weight, |w| {
                 with::<T, _>(grad, |g| {
                     let mut out = vec![T::ZERO; xs.len()];
-                    let sums = rows::each_sum(&mut out, d, 2 * d, |i, row, sums| {
+                    let sums = rows::each_sum(&mut out, d, 2 * d, #[inline(always)] |i, row, sums| {
                         let at = i * d..(i + 1) * d;
                         backward_row((&xs[at.clone()], w, &g[at]), eps, row, sums);
                     });

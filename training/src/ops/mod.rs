@@ -10,6 +10,7 @@ pub(crate) mod layer_norm;
 mod real;
 pub(crate) mod residual;
 mod rows;
+mod simd;
 
 use candle_core::{Result, Tensor};
 

@@ -53,7 +53,8 @@ impl Real for f32 {
         const ROUND: f32 = 12_582_912.0;
         let x = if self < -87.0 { -87.0 } else { self };
         let x = if x > 88.0 { 88.0 } else { x };
-        let n = x * std::f32::consts::LOG2_E + ROUND - ROUND;
+        let shifted = x * std::f32::consts::LOG2_E + ROUND;
+        let n = shifted - ROUND;
         // ln 2 in two parts: the first has few bits, so that its product with n is exact.
         let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
         // Taylor's series to the seventh power: r is at most ln(2) / 2.
@@ -65,8 +66,9 @@ impl Real for f32 {
         let p = p * r + 0.5;
         let p = p * r + 1.0;
         let p = p * r + 1.0;
-        let exponent = (n as i32).wrapping_add(127).wrapping_shl(23);
-        p * Self::from_bits(exponent.cast_unsigned())
+        // The integer stands in the low bits of the shifted number: a cast would check for overflow.
+        let exponent = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127);
+        p * Self::from_bits(exponent.wrapping_shl(23))
     }
 
     #[inline(always)]

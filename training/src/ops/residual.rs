@@ -16,14 +16,12 @@ pub(crate) struct Residual {
 impl Residual {
     fn forward<T: Real>(&self, x: &[T], o: &[T], bias: &[T]) -> Vec<T> {
         let n = bias.len();
-        let mut out = vec![T::ZERO; x.len()];
-        rows::each(&mut out, n, |i, row| {
+        let (mut out, scale) = (vec![T::ZERO; x.len()], self.dropout.scale());
+        rows::each(&mut out, n, #[inline(always)] |i, row| {
             let (x, o) = (&x[i * n..(i + 1) * n], &o[i * n..(i + 1) * n]);
-            for j in 0..n {
-                row[j] = (o[j] + bias[j]) * self.dropout.factor::<T>(i * n + j);
-            }
-            for j in 0..n {
-                row[j] += x[j];
+            let inputs = x.iter().zip(o).zip(bias);
+            for (j, (out, ((&x, &o), &b))) in row.iter_mut().zip(inputs).enumerate() {
+                *out = x + (o + b) * self.dropout.factor(i * n + j, scale);
             }
         });
         out
@@ -36,14 +34,12 @@ impl Residual {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let n = bias.elem_count();
         with::<T, _>(grad, |g| {
-            let mut out = vec![T::ZERO; g.len()];
-            let sums = rows::each_sum(&mut out, n, n, |i, row, sums| {
+            let (mut out, scale) = (vec![T::ZERO; g.len()], self.dropout.scale());
+            let sums = rows::each_sum(&mut out, n, n, #[inline(always)] |i, row, sums| {
                 let g = &g[i * n..(i + 1) * n];
-                for j in 0..n {
-                    row[j] = g[j] * self.dropout.factor::<T>(i * n + j);
-                }
-                for j in 0..n {
-                    sums[j] += row[j];
+                for (j, ((out, &g), sum)) in row.iter_mut().zip(g).zip(sums).enumerate() {
+                    *out = g * self.dropout.factor(i * n + j, scale);
+                    *sum += *out;
                 }
             });
             let device = grad.device();

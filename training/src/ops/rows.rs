@@ -1,9 +1,8 @@
 //! Loops over the rows of a matrix, on all threads and with the vector instructions of this machine.
 
-use pulp::Arch;
 use rayon::prelude::*;
 
-use super::real::Real;
+use super::{real::Real, simd::vectorised};
 
 /// Rows of a matrix that one task works on: sums over tasks are made in this order, whatever the number
 /// of threads.
@@ -12,7 +11,7 @@ const BLOCK: usize = 512;
 /// Calls `f(i, row i of out)` for all rows.
 pub(super) fn each<T: Real>(out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     out.par_chunks_mut(width * BLOCK).enumerate().for_each(|(block, rows)| {
-        Arch::new().dispatch(|| {
+        vectorised(#[inline(always)] || {
             for (i, row) in rows.chunks_exact_mut(width).enumerate() {
                 f(block * BLOCK + i, row);
             }
@@ -29,7 +28,7 @@ pub(super) fn each_sum<T: Real>(
 ) -> Vec<T> {
     let partial = |(block, rows): (usize, &mut [T])| {
         let mut sum = vec![T::ZERO; n];
-        Arch::new().dispatch(|| {
+        vectorised(#[inline(always)] || {
             for (i, row) in rows.chunks_exact_mut(width).enumerate() {
                 f(block * BLOCK + i, row, &mut sum);
             }

@@ -116,49 +116,60 @@ impl<T> Scratch<T> {
 /// `out[j] += sum_d row[d] * matrix_t[d][start + j]`
 #[inline(always)]
 fn products<T: Real>(row: &[T], matrix_t: &[T], n_rows: usize, start: u32, out: &mut [T]) {
-    let n = out.len();
-    for (d, &x) in row.iter().enumerate() {
-        let column = &matrix_t[d * n_rows + start as usize..][..n];
-        for j in 0..n {
-            out[j] += x * column[j];
+    let (n, start) = (out.len(), start as usize);
+    let column = |d: usize| &matrix_t[d * n_rows + start..][..n];
+    // Four columns at a time: `out` is read and written a quarter as often.
+    let (fours, rest) = row.as_chunks::<4>();
+    for (i, x) in fours.iter().enumerate() {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|k| column(4 * i + k).iter());
+        for ((((o, &a), &b), &c), &d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            *o += (x[0] * a + x[1] * b) + (x[2] * c + x[3] * d);
         }
     }
+    for (i, &x) in rest.iter().enumerate() {
+        for (o, &a) in out.iter_mut().zip(column(4 * fours.len() + i)) {
+            *o += x * a;
+        }
+    }
+}
+
+/// `a + w * x`, lane by lane.
+#[inline(always)]
+fn multiply_add<T: Real>(a: [T; LANES], w: T, x: &[T; LANES]) -> [T; LANES] {
+    let mut out = a;
+    for lane in 0..LANES {
+        out[lane] += w * x[lane];
+    }
+    out
 }
 
 /// `acc[d] += sum_j weights[j] * rows[j][d]`
 #[inline(always)]
 fn weighted_sum<T: Real>(weights: &[T], rows: &[T], padded: usize, acc: &mut [T]) {
-    for block in (0..padded).step_by(LANES) {
-        let (mut even, mut odd) = ([T::ZERO; LANES], [T::ZERO; LANES]);
-        let pairs = weights.chunks_exact(2).zip(rows.chunks_exact(2 * padded));
-        for (w, pair) in pairs {
-            let a = &pair[block..block + LANES];
-            let b = &pair[padded + block..padded + block + LANES];
-            for lane in 0..LANES {
-                even[lane] += w[0] * a[lane];
-                odd[lane] += w[1] * b[lane];
-            }
+    let (rows, width) = (rows.as_chunks::<LANES>().0, padded / LANES);
+    for (block, acc) in acc.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        // Two sums: each addition waits for the one before it.
+        let (mut even, mut odd) = (*acc, [T::ZERO; LANES]);
+        let (pairs, last) = weights.as_chunks::<2>();
+        for (w, pair) in pairs.iter().zip(rows.chunks_exact(2 * width)) {
+            even = multiply_add(even, w[0], &pair[block]);
+            odd = multiply_add(odd, w[1], &pair[width + block]);
         }
-        if weights.len() % 2 == 1 {
-            let j = weights.len() - 1;
-            for lane in 0..LANES {
-                even[lane] += weights[j] * rows[j * padded + block + lane];
-            }
+        if let [w] = last {
+            even = multiply_add(even, *w, &rows[(weights.len() - 1) * width + block]);
         }
-        for lane in 0..LANES {
-            acc[block + lane] += even[lane] + odd[lane];
-        }
+        *acc = multiply_add(even, T::ONE, &odd);
     }
 }
 
 /// `rows[j][d] += weights[j] * row[d]`
 #[inline(always)]
 fn outer_sum<T: Real>(weights: &[T], row: &[T], rows: &mut [T]) {
+    let row = row.as_chunks::<LANES>().0;
+    let rows = rows.as_chunks_mut::<LANES>().0;
     for (&w, out) in weights.iter().zip(rows.chunks_exact_mut(row.len())) {
-        for (out, x) in out.chunks_exact_mut(LANES).zip(row.chunks_exact(LANES)) {
-            for lane in 0..LANES {
-                out[lane] += w * x[lane];
-            }
+        for (out, x) in out.iter_mut().zip(row) {
+            *out = multiply_add(*out, w, x);
         }
     }
 }
@@ -256,15 +267,15 @@ impl<'a, T: Real> Head<'a, T> {
             Attention::Hstu => {
                 let norm = T::ONE / T::of(self.sizes.max_seq_len as f64);
                 w.resize(s.len(), T::ZERO);
-                for j in 0..s.len() {
-                    w[j] = s[j] * s[j].sigmoid() * norm;
+                for (w, &s) in w.iter_mut().zip(s) {
+                    *w = s * s.sigmoid() * norm;
                 }
             }
             Attention::Softmax => {
                 let max = s.iter().copied().fold(s[0], Real::max);
                 w.resize(s.len(), T::ZERO);
-                for j in 0..s.len() {
-                    w[j] = (s[j] - max).exp();
+                for (w, &s) in w.iter_mut().zip(s) {
+                    *w = (s - max).exp();
                 }
                 let inv = T::ONE / w.iter().copied().sum::<T>();
                 w.iter_mut().for_each(|x| *x *= inv);
@@ -278,15 +289,15 @@ impl<'a, T: Real> Head<'a, T> {
         match self.sizes.kind {
             Attention::Hstu => {
                 let norm = T::ONE / T::of(self.sizes.max_seq_len as f64);
-                for j in 0..dw.len() {
-                    let g = s[j].sigmoid();
-                    dw[j] *= norm * g * (T::ONE + s[j] * (T::ONE - g));
+                for (dw, &s) in dw.iter_mut().zip(s) {
+                    let g = s.sigmoid();
+                    *dw *= norm * g * (T::ONE + s * (T::ONE - g));
                 }
             }
             Attention::Softmax => {
                 let mean: T = w.iter().zip(dw.iter()).map(|(&w, &d)| w * d).sum();
-                for j in 0..dw.len() {
-                    dw[j] = w[j] * (dw[j] - mean);
+                for (dw, &w) in dw.iter_mut().zip(w) {
+                    *dw = w * (*dw - mean);
                 }
             }
         }
@@ -374,9 +385,7 @@ impl<'a, T: Real> Head<'a, T> {
         }
         self.score_gradients(s, w, dw);
         let ds = &*dw;
-        for j in 0..nb {
-            dbias[j] += ds[j];
-        }
+        dbias.iter_mut().zip(&ds[..nb]).for_each(|(sum, &d)| *sum += d);
         outer_sum(&w[..nb], grad, out.values.rows_mut(b0, nb));
         outer_sum(&w[nb..nb + np], grad, out.values.rows_mut(p0, np));
         outer_sum(&ds[..nb], q, out.keys.rows_mut(b0, nb));

@@ -11,7 +11,6 @@ mod tests;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
-use pulp::Arch;
 use rayon::prelude::*;
 
 pub(crate) use geometry::{Geometry, Group, SelfKey, Sizes};
@@ -21,6 +20,7 @@ use super::{
     layer_norm::{backward_row, moments},
     real::{Real, slice, with},
     rows,
+    simd::vectorised,
 };
 
 /// The op. Arguments: activated queries `[rows, 2D]` (U, Q) or `[rows, 4D]` (U, V, Q, K: with keys of their own);
@@ -52,7 +52,7 @@ impl GatedAttention {
         let d = self.sizes.width();
         let run = |head| {
             let head = self.head(head, args, stride);
-            Arch::new().dispatch(|| head.forward())
+            vectorised(#[inline(always)] || head.forward())
         };
         let heads: Vec<Columns<T>> = (0..self.sizes.heads).into_par_iter().map(run).collect();
         let mut y = vec![T::ZERO; self.geometry.n_queries() * d];
@@ -67,12 +67,13 @@ impl GatedAttention {
         let (d, eps) = (self.sizes.width(), T::of(self.sizes.eps));
         let (weight, bias) = params[self.sizes.norm()..].split_at(d);
         let mut out = vec![T::ZERO; y.len()];
-        rows::each(&mut out, d, |i, row| {
+        rows::each(&mut out, d, #[inline(always)] |i, row| {
             let y = &y[i * d..(i + 1) * d];
             let u = &queries[self.geometry.row(i) * stride..][..d];
             let (mean, inv) = moments(y, eps);
-            for j in 0..d {
-                row[j] = ((y[j] - mean) * inv * weight[j] + bias[j]) * u[j];
+            let norm = weight.iter().zip(bias);
+            for (((out, &y), &u), (&w, &b)) in row.iter_mut().zip(y).zip(u).zip(norm) {
+                *out = ((y - mean) * inv * w + b) * u;
             }
         });
         out
@@ -96,31 +97,25 @@ impl GatedAttention {
     ) -> (Vec<T>, Vec<T>, Vec<T>) {
         let (d, eps) = (self.sizes.width(), T::of(self.sizes.eps));
         let (weight, bias) = params[self.sizes.norm()..].split_at(d);
-        // Both gradients of a row side by side: one pass fills both.
-        let mut both = vec![T::ZERO; 2 * y.len()];
-        let sums = rows::each_sum(&mut both, 2 * d, 2 * d, |i, row, sums| {
-            let (dy, du) = row.split_at_mut(d);
+        // Side by side: both gradients of a row, and what the first is made from.
+        let mut both = vec![T::ZERO; 3 * y.len()];
+        let sums = rows::each_sum(&mut both, 3 * d, 2 * d, #[inline(always)] |i, row, sums| {
+            let (dy, rest) = row.split_at_mut(d);
+            let (du, gated) = rest.split_at_mut(d);
             let (y, g) = (&y[i * d..(i + 1) * d], &grad[i * d..(i + 1) * d]);
             let u = &queries[self.geometry.row(i) * stride..][..d];
             let (mean, inv) = moments(y, eps);
-            for j in 0..d {
-                du[j] = ((y[j] - mean) * inv * weight[j] + bias[j]) * g[j];
+            let norm = weight.iter().zip(bias);
+            for (((du, &y), &g), (&w, &b)) in du.iter_mut().zip(y).zip(g).zip(norm) {
+                *du = ((y - mean) * inv * w + b) * g;
             }
-            let mut normed = [T::ZERO; 256];
-            let mut long = Vec::new();
-            let normed = if d <= 256 {
-                &mut normed[..d]
-            } else {
-                long.resize(d, T::ZERO);
-                &mut long[..]
-            };
-            for j in 0..d {
-                normed[j] = g[j] * u[j];
+            for ((gated, &g), &u) in gated.iter_mut().zip(g).zip(u) {
+                *gated = g * u;
             }
-            backward_row((y, weight, normed), eps, dy, sums);
+            backward_row((y, weight, gated), eps, dy, sums);
         });
         let split = |at: usize| -> Vec<T> {
-            both.chunks_exact(2 * d).flat_map(|row| &row[at * d..(at + 1) * d]).copied().collect()
+            both.chunks_exact(3 * d).flat_map(|row| &row[at * d..(at + 1) * d]).copied().collect()
         };
         (split(0), split(1), sums)
     }
@@ -136,7 +131,7 @@ impl GatedAttention {
         let run = |head| {
             let columns = Columns::gather(&dy, d, head * dh, dh);
             let head = self.head(head, args, stride);
-            Arch::new().dispatch(|| head.backward(&columns))
+            vectorised(#[inline(always)] || head.backward(&columns))
         };
         let heads: Vec<HeadGradient<T>> = (0..self.sizes.heads).into_par_iter().map(run).collect();
         let mut queries = vec![T::ZERO; args[0].len()];
