@@ -54,7 +54,8 @@ pub fn recluster(
     let old = checkpoint.values(FAKES)?.filter(|old| !old.is_empty());
     let inertia_before = old.as_ref().map(|old| inertia(points, dim, old)).transpose()?;
     let clusters = cluster(points, dim, model.n_fake_items, options)?;
-    let stored = |key| checkpoint.tensor(key).and_then(|t| float_type(t.dtype).map(|d| (t.dtype, d)));
+    let stored =
+        |key| checkpoint.tensor(key).and_then(|t| float_type(t.dtype).map(|d| (t.dtype, d)));
     let (dtype, to) =
         stored(FAKES).or_else(|| stored(ITEMS)).unwrap_or((safetensors::Dtype::F32, DType::F32));
     let bytes = narrow(&clusters.centres, to)?;

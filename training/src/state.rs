@@ -136,13 +136,8 @@ pub(crate) fn read_state(
     let step = step.ok_or_else(|| wrong("does not say how many steps are done".to_owned()))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
     for (name, tensor) in file.tensors() {
-        let values: Vec<f32> = tensor
-            .data()
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|b| f32::from_le_bytes(*b))
-            .collect();
+        let values: Vec<f32> =
+            tensor.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
         match name.split_once('.') {
             Some(("param", name)) => params.set(name, &values)?,
             Some(("mean", name)) => entry(optimizer, name).mean = values,
@@ -156,4 +151,3 @@ pub(crate) fn read_state(
 fn entry<'a>(optimizer: &'a mut AdamW, name: &str) -> &'a mut Moments {
     optimizer.moments.entry(name.to_owned()).or_default()
 }
-

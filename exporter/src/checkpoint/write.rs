@@ -68,8 +68,11 @@ mod tests {
     fn what_was_written_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let (wide, half) = ([1.5_f32, -2.0].map(f32::to_le_bytes).concat(), vec![0, 60, 0, 64]);
-        let tensor =
-            |dtype, bytes| Stored { dtype, shape: if dtype == Dtype::F32 { &[1, 2] } else { &[2] }, bytes };
+        let tensor = |dtype, bytes| Stored {
+            dtype,
+            shape: if dtype == Dtype::F32 { &[1, 2] } else { &[2] },
+            bytes,
+        };
         let tensors = BTreeMap::from([
             ("a.half".to_owned(), tensor(Dtype::F16, &half)),
             ("b.wide".to_owned(), tensor(Dtype::F32, &wide)),
