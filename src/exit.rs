@@ -2,6 +2,14 @@
 
 #[cfg(feature = "training")]
 mod training;
+#[cfg(not(feature = "training"))]
+mod training {
+    pub(super) fn opinion(
+        _: &(dyn std::error::Error + 'static),
+    ) -> Option<(super::Exit, Option<String>)> {
+        None
+    }
+}
 
 use std::{io::ErrorKind, process::ExitCode};
 
@@ -108,10 +116,7 @@ fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<St
     if let Some(e) = cause.downcast_ref::<RequestError>() {
         return Some((of_request(e), e.hint()));
     }
-    #[cfg(feature = "training")]
-    return training::opinion(cause);
-    #[cfg(not(feature = "training"))]
-    None
+    training::opinion(cause)
 }
 
 fn of_parity(e: &ParityError) -> Exit {

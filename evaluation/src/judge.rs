@@ -28,7 +28,7 @@ pub(crate) struct Rules<'a> {
     pub(crate) n_items: usize,
     pub(crate) cutoff: usize,
     pub(crate) temperature: f64,
-    pub(crate) truth: Option<&'a Truth>,
+    pub(crate) truth: Option<&'a Truth<'a>>,
 }
 
 /// What the generator's lists say about a case.

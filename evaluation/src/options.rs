@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use onr_interactions::{Event, Fold};
 
 /// The expected value of each item for a user after a past: `(user, past) -> [V]`, the padding item included.
-pub type Truth = dyn Fn(usize, &[Event]) -> Vec<f32> + Sync;
+pub type Truth<'a> = dyn Fn(usize, &[Event]) -> Vec<f32> + Sync + 'a;
 
 /// How far an evaluation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct EvaluateOptions<'a> {
     /// Judge these users only; all users where `None`. Order and repetitions do not matter.
     pub users: Option<&'a [usize]>,
     /// Expected values, where they are known (simulated logs). Called from several threads.
-    pub truth: Option<&'a Truth>,
+    pub truth: Option<&'a Truth<'a>>,
     /// `T_dc`: temperature of the softmaxes in the distance between ranker and generator. Positive.
     pub temperature: f64,
     /// Told after each batch; [`ControlFlow::Break`] stops the evaluation.

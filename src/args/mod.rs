@@ -13,8 +13,7 @@ pub(crate) use build::{
 pub(crate) use data::{ImportArgs, InitArgs, InspectArgs, RequestsArgs, VerifyArgs};
 #[cfg(feature = "training")]
 pub(crate) use training::{
-    ClusterArgs, CompareArgs, EvaluateArgs, FoldArg, FormatArg, MetricArg, SimulateArgs, TrainArgs,
-    WithoutArg,
+    ClusterArgs, CompareArgs, EvaluateArgs, HistoryArgs, MetricArg, SimulateArgs, TrainArgs,
 };
 
 const AFTER: &str = "\

@@ -7,10 +7,10 @@ use std::{
 
 use onr_evaluation::{
     CoOccurrence, EvaluateError, EvaluateOptions, Evaluation, Markov, Metrics, Popularity,
-    Progress, Reach, Recommender, Summary, evaluate,
+    Progress, Reach, Recommender, Summary, Truth, evaluate,
 };
 use onr_exporter::{Checkpoint, ExportError, read_model};
-use onr_interactions::{Store, StoreReport};
+use onr_interactions::{Event, Store, StoreReport};
 use onr_training::{OneRanker, TrainConfig, read_weights};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -117,10 +117,13 @@ impl Judge<'_> {
         let tell = |progress: Progress| {
             bars.advance((progress.done - before.replace(progress.done)) as u64)
         };
-        let values = self.truth.as_ref().map(|truth| |user, past: &[_]| truth.values(user, past));
+        let values = self
+            .truth
+            .as_ref()
+            .map(|truth| move |user: usize, past: &[Event]| truth.values(user, past));
         let options = EvaluateOptions {
             cutoff: self.args.cutoff,
-            truth: values.as_ref().map(|values| values as _),
+            truth: values.as_ref().map(|values| values as &Truth<'_>),
             temperature: self.temperature,
             progress: Some(&tell),
             ..EvaluateOptions::new(self.args.fold.into())
@@ -211,16 +214,15 @@ impl Evaluated {
     fn stage(&self) -> Option<String> {
         let stage = self.recommenders.first()?.summary.stage?;
         let tau = |tau: Option<f64>| tau.map_or_else(|| "-".to_owned(), |x| format!("{x:.3}"));
-        Some(format!(
-            "ranker against generator: DC {:.4}, {:.1} candidates; first task tau {}, {:.1} % of the \
-             best ten; last task tau {}, {:.1} %",
-            stage.dc,
-            stage.candidates,
-            tau(stage.first_tau),
-            100.0 * stage.first_overlap10,
-            tau(stage.last_tau),
-            100.0 * stage.last_overlap10,
-        ))
+        let mut table = Table::new(&["ranker against generator", "tau", "shared of best ten"]);
+        for (task, of, overlap) in [
+            ("first task", stage.first_tau, stage.first_overlap10),
+            ("last task", stage.last_tau, stage.last_overlap10),
+        ] {
+            table.row([task.to_owned(), tau(of), format!("{:.1} %", 100.0 * overlap)]);
+        }
+        let of = format!("DC {:.4} over {:.1} candidates", stage.dc, stage.candidates);
+        Some(format!("{}\n{of}", table.text()))
     }
 }
 
@@ -231,8 +233,8 @@ impl Report for Evaluated {
         let variant = self.variant.as_ref().map_or_else(String::new, |v| format!(" ({v})"));
         let mut lines = vec![
             format!(
-                "oneranker{variant} on the {} behaviour of {} of {} users ({} with too short a \
-                 history, {} repeated an item)",
+                "oneranker{variant}: {}, {} of {} users judged\n{} have too short a history, {} met the \
+                 item before",
                 self.fold, counts.judged, counts.users, counts.too_short, counts.repeated
             ),
             self.table(false),

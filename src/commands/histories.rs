@@ -78,7 +78,7 @@ pub(super) fn noticed(report: &StoreReport) -> Vec<String> {
         (report.short_users, "users with fewer than three behaviours, who train nothing"),
         (
             report.tied_last,
-            "users whose last two behaviours have the same time: the tie seed says which is the test",
+            "users whose last two behaviours have the same time, ordered by the tie seed",
         ),
     ];
     counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what}: {n}")).collect()

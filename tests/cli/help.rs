@@ -2,10 +2,15 @@
 
 use crate::support::World;
 
-const VERBS: [&str; 9] = [
+const VERBS: [&str; 14] = [
     "init",
     "import",
     "requests",
+    "simulate",
+    "train",
+    "evaluate",
+    "compare",
+    "cluster",
     "export",
     "parity",
     "build-engine",

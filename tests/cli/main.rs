@@ -12,4 +12,5 @@ mod output;
 mod requests;
 mod signals;
 mod support;
+mod training;
 mod usage;

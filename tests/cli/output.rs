@@ -11,16 +11,39 @@ use crate::support::{BOTH, Outcome, World, request};
 
 const WIDTH: usize = 100;
 
+/// Trains in a second.
+const SHORT: &str = r#"
+data = { actions = "converted==1:3,clicked==1:2,*:1" }
+schedule = { steps = 4, users_per_step = 2, cuts_per_user = 4 }
+ranker = { hard_negatives = 8, random_negatives = 8 }
+task = [
+    { name = "impression", when = "*" },
+    { name = "click", when = "clicked==1" },
+    { name = "conversion", when = "converted==1" },
+    { name = "value", when = "converted==1", value = { column = "value" } },
+]
+"#;
+
 /// Every verb: those that succeed, in an order that makes what the next one needs.
 fn all_verbs() -> Vec<Vec<&'static str>> {
     let build = |more: &[&'static str]| [&["build-engine"], &BOTH[..], more].concat();
     let log = ["requests", "--interactions", "log.csv", "--model", "m.toml", "--out", "r.jsonl"];
+    let data = ["--train", "short.toml", "--interactions", "ads"];
+    let (trained, more) =
+        ("run/weights.safetensors", ["--peers", "--truth", "ads", "--out", "e.json"]);
     let import = ["import", "--map", "map.toml", "--weights", "w.safetensors"];
     vec![
         vec!["doctor"],
         vec!["init", "--model", "m.toml", "--out", "w.safetensors"],
         [&import[..], &["--model", "m.toml", "--out", "i.safetensors"]].concat(),
         log.to_vec(),
+        vec!["simulate", "--users", "40", "--items", "80", "--out", "ads"],
+        [&["train"], &data[..], &["--model", "ads/model.toml", "--out", "run"]].concat(),
+        [&["evaluate", "--model", "run/model.toml", "--weights", trained], &data[..]].concat(),
+        [&["evaluate", "--model", "run/model.toml", "--weights", trained], &data[..], &more]
+            .concat(),
+        vec!["compare", "--of", "e.json", "--against", "e.json", "--metric", "ndcg10"],
+        [&["cluster"], &BOTH[..], &["--n-fake-items", "7", "--out", "c.safetensors"]].concat(),
         [&["export"], &BOTH[..], &["--out", "graphs"]].concat(),
         vec!["parity", "graphs", "--requests", "odd.jsonl"],
         build(&["--graphs", "rank", "--requests", "r.jsonl", "--out", "engine"]),
@@ -39,6 +62,7 @@ fn all_verbs() -> Vec<Vec<&'static str>> {
 fn prepared() -> World {
     let world = World::new();
     world.write("log.csv", "user_id,item_id,timestamp\nu1,a,10\nu1,b,20\nu2,a,5\n");
+    world.write("short.toml", SHORT);
     world.write("odd.jsonl", request(serde_json::json!({"candidates": [1, 1, 99]})));
     world.write("map.toml", "[[tensor]]\nfrom = \"{name}\"\nto = \"{name}\"\n");
     world
