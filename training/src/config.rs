@@ -74,6 +74,10 @@ pub struct DataConfig {
     /// Seed of the order of behaviours with equal times.
     #[serde(default)]
     pub tie_seed: u64,
+    /// Behaviours that are closer than about this, seconds, come in another order in each step. 0 shuffles equal
+    /// times only. In logs of ratings the order within minutes is that of a list on a page.
+    #[serde(default)]
+    pub order_noise_s: u32,
 }
 
 /// `[schedule]`

@@ -42,7 +42,7 @@ fn config(ranker: RankerConfig, sampled_negatives: usize) -> TrainConfig {
     let value = ValueConfig { column: "v".to_owned(), minus: 0.0, times: 1.0 };
     TrainConfig {
         task: vec![task("impression", 1.0, None), task("click", 0.7, None), task("value", 0.4, Some(value))],
-        data: DataConfig { actions: "*:1".to_owned(), tie_seed: 0 },
+        data: DataConfig { actions: "*:1".to_owned(), tie_seed: 0, order_noise_s: 0 },
         schedule: crate::ScheduleConfig { steps: 10, users_per_step: 3, cuts_per_user: 4, checkpoint_every: 5 },
         optimizer: crate::OptimizerConfig::default(),
         generator: crate::GeneratorConfig { weight: 0.9, sampled_negatives },
