@@ -4,7 +4,7 @@ use std::{
     fs::File,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::Duration,
@@ -26,7 +26,11 @@ use crate::{
 /// longer.
 const GRACE: Duration = Duration::from_millis(1500);
 
-/// Directories of reference graphs begin with this.
+/// The same for [`Context::be_patient`].
+#[cfg(feature = "training")]
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Temporary directories begin with this.
 const SCRATCH: &str = "onr-scratch-";
 
 /// Where progress goes and where libraries are looked for. The only place that reads the environment
@@ -35,6 +39,8 @@ pub(crate) struct Context {
     pub(crate) search: Search,
     bars: Arc<Bars>,
     ended: Arc<AtomicBool>,
+    /// Milliseconds between Ctrl-C and a forced end.
+    grace: Arc<AtomicU64>,
 }
 
 impl Context {
@@ -42,15 +48,18 @@ impl Context {
     pub(crate) fn new(json: bool, bars: bool) -> Self {
         let interrupted = Arc::new(AtomicBool::new(false));
         let ended = Arc::new(AtomicBool::new(false));
-        let (flag, end) = (Arc::clone(&interrupted), Arc::clone(&ended));
+        let grace = Arc::new(AtomicU64::new(GRACE.as_millis() as u64));
+        let (flag, end, patience) =
+            (Arc::clone(&interrupted), Arc::clone(&ended), Arc::clone(&grace));
         let bars = Arc::new(Bars::new(bars, interrupted));
         let moving = Arc::clone(&bars);
         // The first Ctrl-C asks for a clean end, the second one does not wait for it.
         let handler = ctrlc::set_handler(move || {
             let again = flag.swap(true, Ordering::SeqCst);
             let (end, moving) = (Arc::clone(&end), Arc::clone(&moving));
+            let grace = if again { 0 } else { patience.load(Ordering::SeqCst) };
             thread::spawn(move || {
-                thread::sleep(if again { Duration::ZERO } else { GRACE });
+                thread::sleep(Duration::from_millis(grace));
                 if !end.swap(true, Ordering::SeqCst) {
                     moving.clear();
                     show::error(&ExportError::Interrupted.into(), json);
@@ -61,11 +70,22 @@ impl Context {
         if let Err(e) = handler {
             tracing::warn!("Ctrl-C will leave temporary files behind: {e}");
         }
-        Self { search: Search::from_env(), bars, ended }
+        Self { search: Search::from_env(), bars, ended, grace }
     }
 
     pub(crate) fn progress(&self) -> &dyn Progress {
         &*self.bars
+    }
+
+    #[cfg(feature = "training")]
+    pub(crate) fn bars(&self) -> &Bars {
+        &self.bars
+    }
+
+    /// From here on, the next safe point may be further away: a step of training ends, its state is written.
+    #[cfg(feature = "training")]
+    pub(crate) fn be_patient(&self) {
+        self.grace.store(PATIENCE.as_millis() as u64, Ordering::SeqCst);
     }
 
     /// To be called before the outcome is shown: from here on, Ctrl-C changes nothing. Where the other
@@ -78,10 +98,10 @@ impl Context {
     }
 }
 
-/// A temporary directory for what libraries below put into temporary directories. It goes with this
+/// A temporary directory, also for what libraries below put into temporary directories. It goes with this
 /// value, on a forced end, and after a kill in the next run that makes one.
 pub(crate) struct Scratch {
-    _dir: TempDir,
+    dir: TempDir,
     _leftover: Leftover,
     _lock: Option<File>,
 }
@@ -96,6 +116,10 @@ impl Scratch {
         let leftover = Leftover::note(dir.path());
         // Fails only when it was called before, and once is enough.
         let _ = tempfile::env::override_temp_dir(dir.path());
-        Ok(Self { _dir: dir, _leftover: leftover, _lock: lock })
+        Ok(Self { dir, _leftover: leftover, _lock: lock })
+    }
+    #[cfg(feature = "training")]
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.dir.path()
     }
 }

@@ -1,5 +1,8 @@
 //! Exit codes, and which error means which.
 
+#[cfg(feature = "training")]
+mod training;
+
 use std::{io::ErrorKind, process::ExitCode};
 
 use onr_exporter::ExportError;
@@ -102,8 +105,13 @@ fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<St
     if let Some(e) = cause.downcast_ref::<ExportError>() {
         return Some((of_export(e), e.hint()));
     }
-    let request = cause.downcast_ref::<RequestError>()?;
-    Some((of_request(request), request.hint()))
+    if let Some(e) = cause.downcast_ref::<RequestError>() {
+        return Some((of_request(e), e.hint()));
+    }
+    #[cfg(feature = "training")]
+    return training::opinion(cause);
+    #[cfg(not(feature = "training"))]
+    None
 }
 
 fn of_parity(e: &ParityError) -> Exit {

@@ -12,7 +12,7 @@ const ALLOWED: [(&str, &str, &[&str]); 8] = [
     (
         "onr-training",
         "training",
-        &["onr-graphs", "onr-exporter", "onr-interactions", "onr-evaluation"],
+        &["onr-graphs", "onr-exporter", "onr-requests", "onr-interactions", "onr-evaluation"],
     ),
     ("onr-runtime", "runtime", &["onr-graphs", "onr-exporter", "onr-requests"]),
     (

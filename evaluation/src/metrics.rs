@@ -22,11 +22,13 @@ pub enum Metric {
     ValueNdcg10,
     /// Expected value of the ten items that the user would be shown.
     Value10,
+    /// [`StageOutcome::dc`](crate::StageOutcome::dc), of users with a ranking stage, whatever the list. Less is closer.
+    Dc,
 }
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Hr1,
         Self::Hr5,
         Self::Hr10,
@@ -34,6 +36,7 @@ impl Metric {
         Self::Mrr,
         Self::ValueNdcg10,
         Self::Value10,
+        Self::Dc,
     ];
 
     /// Its name in reports.
@@ -47,6 +50,7 @@ impl Metric {
             Self::Mrr => "MRR",
             Self::ValueNdcg10 => "value-weighted NDCG@10",
             Self::Value10 => "value@10",
+            Self::Dc => "DC",
         }
     }
 
@@ -65,6 +69,7 @@ impl Metric {
                 (value > 0.0).then(|| (value, ndcg10(place)))
             }
             Self::Value10 => Some((1.0, f64::from(*outcome.value10.get(list)?))),
+            Self::Dc => Some((1.0, outcome.stage.as_ref()?.dc)),
         }
     }
 }

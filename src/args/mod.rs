@@ -2,6 +2,8 @@
 
 mod build;
 mod data;
+#[cfg(feature = "training")]
+mod training;
 
 use clap::{ArgAction, Parser, Subcommand};
 
@@ -9,6 +11,11 @@ pub(crate) use build::{
     BuildEngineArgs, CandidateArg, ExportArgs, ExportChoiceArgs, IoPrecisionArg, ParityArgs,
 };
 pub(crate) use data::{ImportArgs, InitArgs, InspectArgs, RequestsArgs, VerifyArgs};
+#[cfg(feature = "training")]
+pub(crate) use training::{
+    ClusterArgs, CompareArgs, EvaluateArgs, FoldArg, FormatArg, MetricArg, SimulateArgs, TrainArgs,
+    WithoutArg,
+};
 
 const AFTER: &str = "\
 Exit codes:
@@ -51,6 +58,21 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Make requests from an interaction log
     Requests(RequestsArgs),
+    /// Make a log whose expected values are known, and configurations that fit it
+    #[cfg(feature = "training")]
+    Simulate(SimulateArgs),
+    /// Train a model on an interaction log
+    #[cfg(feature = "training")]
+    Train(TrainArgs),
+    /// Judge a checkpoint on the last behaviour of each user
+    #[cfg(feature = "training")]
+    Evaluate(EvaluateArgs),
+    /// Compare evaluations: differences and ratios with intervals
+    #[cfg(feature = "training")]
+    Compare(CompareArgs),
+    /// Set the fake items of a checkpoint to clusters of its items
+    #[cfg(feature = "training")]
+    Cluster(ClusterArgs),
     /// Write ONNX graphs and their shared weights
     Export(ExportArgs),
     /// Compare what lies in a directory with the CPU reference

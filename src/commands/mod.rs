@@ -1,14 +1,30 @@
 //! The work. Each verb takes its arguments and returns a report; none prints.
 
 mod build_engine;
+#[cfg(feature = "training")]
+mod cluster;
+#[cfg(feature = "training")]
+mod compare;
 mod describe;
 mod doctor;
+#[cfg(feature = "training")]
+mod evaluate;
+#[cfg(feature = "training")]
+mod evaluation_file;
 mod export;
+#[cfg(feature = "training")]
+mod histories;
 mod import;
 mod init;
 mod inspect;
 mod parity;
 mod requests;
+#[cfg(feature = "training")]
+mod simulate;
+#[cfg(feature = "training")]
+mod train;
+#[cfg(feature = "training")]
+mod truth;
 mod verify;
 
 use crate::{
@@ -23,6 +39,16 @@ pub(crate) fn run(command: Command, detail: Detail, context: &Context) -> anyhow
         Command::Init(args) => Shown::of(&init::run(&args, context)?, detail),
         Command::Import(args) => Shown::of(&import::run(&args, context)?, detail),
         Command::Requests(args) => Shown::of(&requests::run(args, context)?, detail),
+        #[cfg(feature = "training")]
+        Command::Simulate(args) => Shown::of(&simulate::run(&args, context)?, detail),
+        #[cfg(feature = "training")]
+        Command::Train(args) => Shown::of(&train::run(&args, context)?, detail),
+        #[cfg(feature = "training")]
+        Command::Evaluate(args) => Shown::of(&evaluate::run(&args, context)?, detail),
+        #[cfg(feature = "training")]
+        Command::Compare(args) => Shown::of(&compare::run(&args)?, detail),
+        #[cfg(feature = "training")]
+        Command::Cluster(args) => Shown::of(&cluster::run(&args)?, detail),
         Command::Export(args) => Shown::of(&export::run(&args, context)?, detail),
         Command::Parity(args) => Shown::of(&parity::run(&args, context)?, detail),
         Command::BuildEngine(args) => Shown::of(&build_engine::run(&args, context)?, detail),

@@ -129,8 +129,9 @@ pub(crate) fn error(error: &anyhow::Error, json: bool) -> Exit {
 pub(crate) fn start_log(verbose: u8) {
     let level = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
     let vendor = if verbose == 0 { "error" } else { level };
-    let ours =
-        ["onr", "onr_exporter", "onr_requests", "onr_runtime"].map(|c| format!("{c}={level}"));
+    let crates =
+        ["", "_evaluation", "_exporter", "_interactions", "_requests", "_runtime", "_training"];
+    let ours = crates.map(|c| format!("onr{c}={level}"));
     let theirs = ["onr_runtime::backends::ort", "tensorrt"].map(|c| format!("{c}={vendor}"));
     let default = format!("off,{},{}", ours.join(","), theirs.join(","));
     let typed = std::env::var("ONR_LOG").ok().and_then(|text| text.parse::<Targets>().ok());

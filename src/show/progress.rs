@@ -35,6 +35,33 @@ impl Bars {
     }
 }
 
+#[cfg(feature = "training")]
+impl Bars {
+    /// Begins a stage of numbered steps, `done` of which are done, with room for a note.
+    pub(crate) fn steps(&self, name: &str, done: u64, total: u64) {
+        self.stage(name, total);
+        let template = "{msg} {pos}/{len} {bar:20} {elapsed} (about {eta} left) {prefix}";
+        if let Some(bar) = &*self.current.lock().unwrap_or_else(PoisonError::into_inner) {
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar.set_position(done);
+            bar.reset_eta();
+        }
+    }
+
+    /// Shows something short behind the bar.
+    pub(crate) fn note(&self, text: String) {
+        if let Some(bar) = &*self.current.lock().unwrap_or_else(PoisonError::into_inner) {
+            bar.set_prefix(text);
+        }
+    }
+
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::SeqCst)
+    }
+}
+
 impl Progress for Bars {
     fn stage(&self, name: &str, total: u64) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);

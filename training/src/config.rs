@@ -3,6 +3,8 @@
 use std::{fs, path::Path};
 
 use onr_graphs::ModelConfig;
+use onr_interactions::{InteractionsError, LabelRule, Labels, StoreOptions, ValueRule};
+use onr_requests::{Actions, Columns};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainingError;
@@ -45,28 +47,14 @@ pub struct TaskConfig {
     pub when: String,
     /// What a positive is worth; a task with `value` weighs its positives by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<ValueConfig>,
+    pub value: Option<ValueRule>,
     /// Factor of the task in the losses of generator and ranker.
     #[serde(default = "one")]
     pub weight: f64,
 }
 
-/// `max(column - minus, 0) * times`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ValueConfig {
-    /// Column of the log.
-    pub column: String,
-    /// Taken away first.
-    #[serde(default)]
-    pub minus: f64,
-    /// Multiplied last.
-    #[serde(default = "one")]
-    pub times: f64,
-}
-
 /// `[data]`: how rows become behaviours.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     /// Which row gets which action id, as in `onr requests --actions`.
@@ -78,6 +66,18 @@ pub struct DataConfig {
     /// times only. In logs of ratings the order within minutes is that of a list on a page.
     #[serde(default)]
     pub order_noise_s: u32,
+    /// Column of users; the usual names where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Column of items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
+    /// Column of unix seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<String>,
+    /// Column of ratings, for conditions without a column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rating: Option<String>,
 }
 
 /// `[schedule]`
@@ -251,10 +251,45 @@ impl TrainConfig {
         let read = |cause| TrainingError::Read { file: path.to_owned(), cause };
         let text = fs::read_to_string(path).map_err(read)?;
         let config = |problems| TrainingError::Config { file: path.to_owned(), problems };
+        Self::parse(&text, model).map_err(config)
+    }
+
+    /// The configuration in the text of a `train.toml`.
+    ///
+    /// # Errors
+    /// Everything that is wrong in it.
+    pub fn parse(text: &str, model: &ModelConfig) -> Result<Self, Vec<String>> {
         let parsed: Self =
-            toml::from_str(&text).map_err(|e| config(vec![e.to_string().trim_end().to_owned()]))?;
+            toml::from_str(text).map_err(|e| vec![e.to_string().trim_end().to_owned()])?;
         let problems = parsed.problems(model);
-        if problems.is_empty() { Ok(parsed) } else { Err(config(problems)) }
+        if problems.is_empty() { Ok(parsed) } else { Err(problems) }
+    }
+
+    /// How a log becomes the store that this configuration learns from.
+    ///
+    /// # Errors
+    /// [`InteractionsError::Labels`] for rules of the tasks, [`InteractionsError::Log`] for `data.actions`.
+    pub fn store_options(&self, model: &ModelConfig) -> Result<StoreOptions, InteractionsError> {
+        let rules = self.task.iter().map(|task| LabelRule {
+            name: task.name.clone(),
+            when: task.when.clone(),
+            value: task.value.clone(),
+        });
+        let data = &self.data;
+        Ok(StoreOptions {
+            columns: Columns {
+                user: data.user.clone(),
+                item: data.item.clone(),
+                timestamp: data.timestamp.clone(),
+                rating: data.rating.clone(),
+                candidates: None,
+            },
+            actions: Actions::Rule(data.actions.parse()?),
+            n_items: Some(model.n_items),
+            n_actions: Some(model.n_actions),
+            tie_seed: data.tie_seed,
+            ..StoreOptions::new(Labels::new(rules.collect())?)
+        })
     }
 
     /// The text of a `train.toml` with this configuration.

@@ -3,10 +3,10 @@
 
 use candle_core::DType;
 use onr_graphs::{Attention, ModelConfig};
-use onr_interactions::Event;
+use onr_interactions::{Event, ValueRule};
 
 use crate::{
-    config::{ConsistencyConfig, DataConfig, RankerConfig, RankerLoss, TaskConfig, TrainConfig, ValueConfig},
+    config::{ConsistencyConfig, DataConfig, RankerConfig, RankerLoss, TaskConfig, TrainConfig},
     init,
     loss::Losses,
     model::Params,
@@ -33,16 +33,16 @@ fn model(attention: Attention, layers: (usize, usize), fakes: usize, time: usize
 }
 
 fn config(ranker: RankerConfig, sampled_negatives: usize) -> TrainConfig {
-    let task = |name: &str, weight: f64, value: Option<ValueConfig>| TaskConfig {
+    let task = |name: &str, weight: f64, value: Option<ValueRule>| TaskConfig {
         name: name.to_owned(),
         when: "*".to_owned(),
         value,
         weight,
     };
-    let value = ValueConfig { column: "v".to_owned(), minus: 0.0, times: 1.0 };
+    let value = ValueRule { column: "v".to_owned(), minus: 0.0, times: 1.0 };
     TrainConfig {
         task: vec![task("impression", 1.0, None), task("click", 0.7, None), task("value", 0.4, Some(value))],
-        data: DataConfig { actions: "*:1".to_owned(), tie_seed: 0, order_noise_s: 0 },
+        data: DataConfig { actions: "*:1".to_owned(), ..DataConfig::default() },
         schedule: crate::ScheduleConfig { steps: 10, users_per_step: 3, cuts_per_user: 4, checkpoint_every: 5 },
         optimizer: crate::OptimizerConfig::default(),
         generator: crate::GeneratorConfig { weight: 0.9, sampled_negatives },

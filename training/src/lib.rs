@@ -13,6 +13,7 @@ mod loss;
 mod model;
 mod ops;
 mod optimizer;
+mod recluster;
 mod recommender;
 mod sample;
 mod state;
@@ -21,10 +22,11 @@ mod variant;
 
 pub use config::{
     ConsistencyConfig, DataConfig, FakeItemsConfig, GeneratorConfig, OptimizerConfig, RankerConfig,
-    RankerLoss, ScheduleConfig, TaskConfig, TrainConfig, ValueConfig,
+    RankerLoss, ScheduleConfig, TaskConfig, TrainConfig,
 };
 pub use error::TrainingError;
 pub use model::Params;
+pub use recluster::{Reclustered, recluster};
 pub use recommender::OneRanker;
 pub use state::{STATE_FILE, WEIGHTS_FILE, read_weights, write_weights};
 pub use trainer::{StepReport, TrainJob, Trained, cluster_items};

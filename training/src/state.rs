@@ -1,10 +1,10 @@
 //! Files of a run: the checkpoint that it makes, and what it needs to go on after a kill.
 
-use std::{borrow::Cow, collections::BTreeMap, collections::HashMap, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
-use onr_exporter::artifact;
+use onr_exporter::checkpoint::{self, Stored};
 use onr_graphs::ModelConfig;
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::{Dtype, SafeTensors};
 
 use crate::{
     error::TrainingError,
@@ -32,29 +32,19 @@ impl Values {
     }
 }
 
-impl View for &Values {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
-    }
-    fn data_len(&self) -> usize {
-        self.bytes.len()
+impl Values {
+    fn stored(&self) -> Stored<'_> {
+        Stored { dtype: Dtype::F32, shape: &self.shape, bytes: &self.bytes }
     }
 }
 
 fn write(
     path: &Path,
     tensors: &BTreeMap<String, Values>,
-    metadata: HashMap<String, String>,
+    metadata: BTreeMap<String, String>,
 ) -> Result<(), TrainingError> {
-    let bytes = safetensors::serialize(tensors.iter(), Some(metadata))
-        .map_err(|e| TrainingError::Encode(e.to_string()))?;
-    artifact::write(path, &bytes)?;
+    let tensors = tensors.iter().map(|(name, values)| (name.clone(), values.stored())).collect();
+    checkpoint::write(path, &tensors, &metadata)?;
     Ok(())
 }
 
@@ -146,13 +136,8 @@ pub(crate) fn read_state(
     let step = step.ok_or_else(|| wrong("does not say how many steps are done".to_owned()))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
     for (name, tensor) in file.tensors() {
-        let values: Vec<f32> = tensor
-            .data()
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|b| f32::from_le_bytes(*b))
-            .collect();
+        let values: Vec<f32> =
+            tensor.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
         match name.split_once('.') {
             Some(("param", name)) => params.set(name, &values)?,
             Some(("mean", name)) => entry(optimizer, name).mean = values,
@@ -166,4 +151,3 @@ pub(crate) fn read_state(
 fn entry<'a>(optimizer: &'a mut AdamW, name: &str) -> &'a mut Moments {
     optimizer.moments.entry(name.to_owned()).or_default()
 }
-

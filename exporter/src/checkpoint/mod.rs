@@ -2,6 +2,7 @@
 
 mod convert;
 mod map;
+mod write;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use convert::{Narrowing, convert, dither};
 pub(crate) use map::Mapped;
+pub use write::write;
 
 use crate::{
     artifact::{self, FileRecord},

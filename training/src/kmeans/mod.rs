@@ -89,6 +89,18 @@ pub fn cluster_from(
     run(points, centres.to_vec(), options)
 }
 
+/// Sum over `points` (`[n, dim]`) of the squared distance to the nearest of `centres` (`[k, dim]`).
+///
+/// # Errors
+/// [`KMeansError::Options`] without centres, [`KMeansError::Shape`], [`KMeansError::Value`].
+pub fn inertia(points: &[f32], dim: usize, centres: &[f32]) -> Result<f64, KMeansError> {
+    let points = Points::new(points, dim, "points")?;
+    if Points::new(centres, dim, "centres")?.len() == 0 {
+        return Err(KMeansError::Options { name: "k" });
+    }
+    Ok(Assigned::new(points, centres).distances.into_iter().map(f64::from).sum())
+}
+
 fn check(
     points: Points<'_>,
     k: usize,
