@@ -62,10 +62,6 @@ pub struct DataConfig {
     /// Seed of the order of behaviours with equal times.
     #[serde(default)]
     pub tie_seed: u64,
-    /// Behaviours that are closer than about this, seconds, come in another order in each step. 0 shuffles equal
-    /// times only. In logs of ratings the order within minutes is that of a list on a page.
-    #[serde(default)]
-    pub order_noise_s: u32,
     /// Column of users; the usual names where it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,

@@ -93,7 +93,7 @@ impl Sampler<'_> {
         let mut batch = Batch { users: users.to_vec(), ..Batch::default() };
         for history in histories {
             let mut events = Split(history).training().to_vec();
-            shuffle(&mut events, self.config.data.order_noise_s, &mut rng);
+            shuffle_ties(&mut events, &mut rng);
             self.add(&mut batch, &events, &mut rng);
         }
         batch
@@ -136,16 +136,9 @@ impl Sampler<'_> {
     }
 }
 
-/// Another order of behaviours that are less than about `noise` seconds apart: which of them came first says
-/// little, so it is not learnt. Equal times are always shuffled. Times stay where they are.
-fn shuffle(events: &mut [Event], noise: u32, rng: &mut ChaCha8Rng) {
-    let times: Vec<i64> = events.iter().map(|e| e.time).collect();
-    events.shuffle(rng);
-    let noise = i64::from(noise);
-    events.sort_by_cached_key(|e| {
-        e.time.saturating_add(if noise > 0 { rng.random_range(0..=noise) } else { 0 })
-    });
-    events.iter_mut().zip(times).for_each(|(event, time)| event.time = time);
+/// Another order of behaviours with equal times: which came first is not known, so it is not learnt.
+fn shuffle_ties(events: &mut [Event], rng: &mut ChaCha8Rng) {
+    events.chunk_by_mut(|a, b| a.time == b.time).for_each(|tied| tied.shuffle(rng));
 }
 
 #[cfg(test)]
