@@ -92,6 +92,12 @@ pub(crate) struct TrainArgs {
     /// Seed of everything that is random
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Seed of the order of behaviours with equal times [default: that of train.toml]
+    #[arg(long)]
+    pub(crate) tie_seed: Option<u64>,
+    /// Updates [default: those of train.toml]
+    #[arg(long, value_name = "N")]
+    pub(crate) steps: Option<u64>,
     /// Leave a part out; may be given several times
     #[arg(long, value_enum, value_name = "PART", value_delimiter = ',')]
     pub(crate) without: Vec<WithoutArg>,

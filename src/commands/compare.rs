@@ -34,8 +34,11 @@ struct Loaded {
 
 pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<Compared> {
     let against_list = args.against_list.as_ref().unwrap_or(&args.list);
-    let mut agreement =
-        Agreement { first: None, with_values: args.metric == MetricArg::ValueNdcg10 };
+    let mut agreement = Agreement {
+        seen: vec![],
+        run_by_run: args.of.len() == args.against.len(),
+        with_values: args.metric == MetricArg::ValueNdcg10,
+    };
     let of = load(&args.of, &args.list, &mut agreement)?;
     let against = load(&args.against, against_list, &mut agreement)?;
     let among = args.among.as_deref().map_or(Among::Everyone, Among::PositivesOf);
@@ -53,22 +56,26 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<Compared> {
         list: args.list.clone(),
         against: args.against.clone(),
         against_list: against_list.clone(),
-        fold: agreement.first.map(|(_, fold, _)| fold).unwrap_or_default(),
+        fold: agreement.seen.into_iter().next().map(|(_, fold, _)| fold).unwrap_or_default(),
         comparison,
     })
 }
 
-/// Are all evaluations of the same behaviours?
+/// Are evaluations that are held against each other of the same behaviours? Where both sides have as many
+/// runs, run by run: runs of other tie seeds may be pooled. Else all of them.
 struct Agreement {
-    first: Option<(PathBuf, String, StoreId)>,
+    /// Path, fold and store that each run has to agree with.
+    seen: Vec<(PathBuf, String, StoreId)>,
+    run_by_run: bool,
     /// Values must agree too.
     with_values: bool,
 }
 
 impl Agreement {
-    fn hold(&mut self, path: &PathBuf, file: &EvaluationFile) -> Result<(), Refusal> {
-        let Some((first, fold, store)) = &self.first else {
-            self.first = Some((path.clone(), file.fold.clone(), file.store.clone()));
+    fn hold(&mut self, run: usize, path: &PathBuf, file: &EvaluationFile) -> Result<(), Refusal> {
+        let of = if self.run_by_run { run } else { 0 };
+        let Some((first, fold, store)) = self.seen.get(of) else {
+            self.seen.push((path.clone(), file.fold.clone(), file.store.clone()));
             return Ok(());
         };
         let other = |what: &str| {
@@ -97,9 +104,9 @@ impl Agreement {
 
 fn load(paths: &[PathBuf], name: &str, agreement: &mut Agreement) -> anyhow::Result<Loaded> {
     let mut loaded = Loaded { evaluations: Vec::new(), list: name.to_owned() };
-    for path in paths {
+    for (run, path) in paths.iter().enumerate() {
         let file = EvaluationFile::read(path)?;
-        agreement.hold(path, &file)?;
+        agreement.hold(run, path, &file)?;
         let [own, peers @ ..] = file.recommenders.as_slice() else { continue };
         let peer = peers.iter().find(|peer| peer.name() == name);
         if peer.is_some() {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use onr_evaluation::{
-    CoOccurrence, EvaluateError, EvaluateOptions, Evaluation, Markov, Metrics, Popularity,
-    Progress, Reach, Recommender, Summary, Truth, evaluate,
+    CoOccurrence, EvaluateError, EvaluateOptions, Evaluation, Markov, MarkovSettings, Metrics,
+    Popularity, Progress, Reach, Recommender, Summary, Truth, evaluate,
 };
 use onr_exporter::{Checkpoint, ExportError, read_model};
 use onr_interactions::{Event, Store, StoreReport};
@@ -138,7 +138,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Popularity, Markov chains and co-occurrence, the last two tuned.
+    /// Popularity, Markov chains (tuned, and of the next item alone) and co-occurrence (tuned).
     fn peers(&self) -> anyhow::Result<Vec<Judged>> {
         let users: Vec<usize> = (0..self.store.n_users().min(TUNED_ON)).collect();
         let tuning = |name| self.context.progress().stage(name, 0);
@@ -146,9 +146,11 @@ impl Judge<'_> {
         let popularity = Judged::new(&self.judge(&mut popularity)?, json!({}));
         tuning("tuning markov");
         let mut markov = Markov::tuned(self.store, Some(&users))?;
-        let of = markov.settings();
-        let settings = json!({ "reach": reach(of.reach), "smoothing": of.smoothing });
+        let settings = chain(markov.settings());
         let markov = Judged::new(&self.judge(&mut markov)?, settings);
+        let mut plain = Markov::fit(self.store, MarkovSettings::default())?;
+        let settings = chain(plain.settings());
+        let plain = Judged::new(&self.judge(&mut plain)?, settings).called("markov-plain");
         tuning("tuning cooccurrence");
         let mut near = CoOccurrence::tuned(self.store, Some(&users))?;
         let of = near.settings();
@@ -158,8 +160,12 @@ impl Judge<'_> {
             "item_power": of.item_power,
             "decay": of.decay,
         });
-        Ok(vec![popularity, markov, Judged::new(&self.judge(&mut near)?, settings)])
+        Ok(vec![popularity, markov, plain, Judged::new(&self.judge(&mut near)?, settings)])
     }
+}
+
+fn chain(of: MarkovSettings) -> Value {
+    json!({ "reach": reach(of.reach), "smoothing": of.smoothing })
 }
 
 fn reach(of: Reach) -> Value {

@@ -84,6 +84,8 @@ pub(crate) fn run(args: &TrainArgs, context: &Context) -> anyhow::Result<TrainDo
 fn variant(args: &TrainArgs) -> anyhow::Result<Variant> {
     let mut model = read_model(&args.model)?;
     let mut train = TrainConfig::read(&args.histories.train, &model)?;
+    train.schedule.steps = args.steps.unwrap_or(train.schedule.steps);
+    train.data.tie_seed = args.tie_seed.unwrap_or(train.data.tie_seed);
     let mut parts: Vec<Without> = args.without.iter().map(|part| (*part).into()).collect();
     parts.sort_unstable();
     parts.dedup();

@@ -11,3 +11,4 @@ mod identities;
 mod numpy;
 mod sensitivity;
 mod support;
+mod training;

@@ -15,6 +15,8 @@ pub(crate) struct Lists {
     pub(crate) count: usize,
     /// `[ranked, N]`: place of each task's target in its list.
     pub(crate) targets: Vec<Option<usize>>,
+    /// `[ranked, count]`: log of how often the drawing takes such an item, target or not.
+    pub(crate) log_q: Vec<f64>,
 }
 
 /// Draws lists for the ranked cuts. `logits` are the generator's, `[cuts * N, V]`.
@@ -27,7 +29,7 @@ pub(crate) fn draw(
     let n_tasks = batch.targets.len() / batch.cuts.len().max(1);
     let negatives =
         config.hard_negatives + config.in_batch_negatives + config.random_negatives;
-    let mut lists = Lists { items: vec![], count: n_tasks + negatives, targets: vec![] };
+    let mut lists = Lists { items: vec![], count: n_tasks + negatives, targets: vec![], log_q: vec![] };
     for &cut in &batch.ranked {
         let mut list = List::new(batch, cut);
         let targets = &batch.targets[cut * n_tasks..(cut + 1) * n_tasks];
@@ -37,7 +39,7 @@ pub(crate) fn draw(
         }
         let row = cut * n_tasks + rng.random_range(0..n_tasks);
         let logits = &logits[row * n_items..(row + 1) * n_items];
-        list.add_hard(logits, config, rng);
+        let hard = list.add_hard(logits, config, rng);
         for _ in 0..config.in_batch_negatives {
             let other = batch.targets[rng.random_range(0..batch.targets.len())];
             other.into_iter().for_each(|target| list.add(target.item));
@@ -46,8 +48,26 @@ pub(crate) fn draw(
         let place = |item: u32| list.items.iter().position(|&i| i == item);
         lists.targets.extend(targets.iter().map(|t| t.and_then(|t| place(t.item))));
         lists.items.extend(&list.items);
+        let others = config.in_batch_negatives + config.random_negatives;
+        let rare = others.max(1) as f64 / n_items as f64;
+        let often = |item: &u32| if hard.takes(logits, *item) { rare + hard.share } else { rare };
+        lists.log_q.extend(list.items.iter().map(|item| often(item).ln()));
     }
     lists
+}
+
+/// The best items of a row of logits, some of which were drawn.
+struct Hard {
+    /// Logit of the last of them.
+    least: f32,
+    /// Which share was drawn.
+    share: f64,
+}
+
+impl Hard {
+    fn takes(&self, logits: &[f32], item: u32) -> bool {
+        logits[item as usize] >= self.least
+    }
 }
 
 struct List {
@@ -70,9 +90,10 @@ impl List {
     }
 
     /// Some of the best items.
-    fn add_hard(&mut self, logits: &[f32], config: &RankerConfig, rng: &mut ChaCha8Rng) {
+    fn add_hard(&mut self, logits: &[f32], config: &RankerConfig, rng: &mut ChaCha8Rng) -> Hard {
+        let none = Hard { least: f32::INFINITY, share: 0.0 };
         if config.hard_negatives == 0 {
-            return;
+            return none;
         }
         let mut best: Vec<u32> =
             (1..logits.len() as u32).filter(|i| !self.taken.contains(i)).collect();
@@ -84,9 +105,12 @@ impl List {
             best.truncate(pool);
         }
         best.sort_unstable();
-        for i in index::sample(rng, best.len(), config.hard_negatives.min(best.len())) {
+        let count = config.hard_negatives.min(best.len());
+        for i in index::sample(rng, best.len(), count) {
             self.add(best[i]);
         }
+        let least = best.iter().map(|&i| logits[i as usize]).min_by(f32::total_cmp);
+        least.map_or(none, |least| Hard { least, share: count as f64 / best.len() as f64 })
     }
 
     /// Anything, up to `count` items; where nearly all are known to the user, known ones, too.

@@ -221,16 +221,19 @@ impl Losses<'_> {
         batch.ranked.iter().flat_map(move |&c| &batch.targets[c * n..(c + 1) * n]).map(Option::as_ref)
     }
 
-    /// Softmax over each list. Targets of later tasks do not compete: they are positives of this one, too,
-    /// only later.
+    /// Softmax over each list, each score less the log of how often the drawing takes such an item: what is
+    /// learnt is the order of the whole catalogue. Without it a target that the generator puts low among
+    /// negatives that it puts high teaches the ranker to contradict the generator. Targets of later tasks do
+    /// not compete: they are positives of this one, too, only later.
     fn listwise(&self, scores: &Tensor, batch: &Batch, lists: &Lists) -> Result<Tensor> {
         let (n, count) = (self.config.task.len(), lists.count);
-        let mut shift = vec![0.0_f64; lists.targets.len() * count];
+        let own = lists.log_q.chunks_exact(count).flat_map(|q| q.iter().map(|q| -q).cycle().take(n * count));
+        let mut shift: Vec<f64> = own.collect();
         for (list, targets) in lists.targets.chunks_exact(n).enumerate() {
             for task in 0..n {
                 let row = &mut shift[(list * n + task) * count..][..count];
-                targets[task + 1..].iter().flatten().for_each(|&place| row[place] = EXCLUDED);
-                targets[task].into_iter().for_each(|place| row[place] = 0.0);
+                let others = targets[task + 1..].iter().flatten();
+                others.filter(|&&p| Some(p) != targets[task]).for_each(|&p| row[p] = EXCLUDED);
             }
         }
         let rows = lists.targets.len();

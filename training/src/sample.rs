@@ -92,7 +92,9 @@ impl Sampler<'_> {
         let mut rng = rng(self.seed, step, CUTS);
         let mut batch = Batch { users: users.to_vec(), ..Batch::default() };
         for history in histories {
-            self.add(&mut batch, Split(history).training(), &mut rng);
+            let mut events = Split(history).training().to_vec();
+            shuffle_ties(&mut events, &mut rng);
+            self.add(&mut batch, &events, &mut rng);
         }
         batch
     }
@@ -132,6 +134,11 @@ impl Sampler<'_> {
             out.push(next.map(|e| Target { item: e.item, weight: weight(e) }));
         }
     }
+}
+
+/// Another order of behaviours with equal times: which came first is not known, so it is not learnt.
+fn shuffle_ties(events: &mut [Event], rng: &mut ChaCha8Rng) {
+    events.chunk_by_mut(|a, b| a.time == b.time).for_each(|tied| tied.shuffle(rng));
 }
 
 #[cfg(test)]

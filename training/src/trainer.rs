@@ -11,7 +11,7 @@ use crate::{
     config::TrainConfig,
     error::TrainingError,
     init,
-    kmeans::{self, KMeansOptions},
+    kmeans::{Clusters, KMeansOptions, cluster, cluster_from},
     loss::Losses,
     model::Params,
     optimizer::AdamW,
@@ -211,7 +211,7 @@ impl TrainJob<'_> {
         Ok(StepReport { step: step + 1, of, terms: values, gradient_norm })
     }
 
-    /// Sets the fake items to the centres of the item embeddings, padding left out.
+    /// Moves the fake items to where the item embeddings are by now; before the first step they are found.
     fn cluster(&self, params: &Params, step: u64) -> Result<(), TrainingError> {
         if self.model.n_fake_items == 0 {
             return Ok(());
@@ -221,12 +221,13 @@ impl TrainJob<'_> {
             seed: self.seed ^ step,
             ..KMeansOptions::default()
         };
-        cluster_items(params, self.model, &options)?;
+        cluster_items(params, self.model, &options, step > 0)?;
         Ok(())
     }
 }
 
-/// Sets the fake items of a model to the centres of its item embeddings, padding left out.
+/// Sets the fake items of a model to the centres of its item embeddings, padding left out. With `warm` the
+/// clustering begins with the fake items that the model has, which keeps their order.
 ///
 /// # Errors
 /// [`TrainingError::Clusters`], e.g. where there are fewer items than fake items.
@@ -234,10 +235,15 @@ pub fn cluster_items(
     params: &Params,
     model: &ModelConfig,
     options: &KMeansOptions,
-) -> Result<kmeans::Clusters, TrainingError> {
+    warm: bool,
+) -> Result<Clusters, TrainingError> {
     let items = params.values("item_embedding")?;
-    let points = &items[model.d_model..];
-    let clusters = kmeans::cluster(points, model.d_model, model.n_fake_items, options)?;
+    let (points, dim) = (&items[model.d_model..], model.d_model);
+    let clusters = if warm {
+        cluster_from(points, dim, &params.values("fake_items")?, options)?
+    } else {
+        cluster(points, dim, model.n_fake_items, options)?
+    };
     params.set("fake_items", &clusters.centres)?;
     Ok(clusters)
 }
