@@ -56,12 +56,6 @@ pub(super) struct Judged {
     pub(super) summary: Summary,
     /// `[lists][users]`, from 1; 0 where the item was not retrieved.
     places: Vec<Vec<u32>>,
-    /// The same under another name.
-    pub(super) fn called(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.summary.recommender);
-        self
-    }
-
     /// `[lists][users]`; nothing without truth.
     value10: Vec<Vec<f32>>,
     stage: Option<Stage>,
@@ -127,6 +121,12 @@ impl Judged {
                 .collect(),
             stage,
         }
+    }
+
+    /// The same under another name.
+    pub(super) fn called(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.summary.recommender);
+        self
     }
 
     pub(super) fn name(&self) -> &str {
