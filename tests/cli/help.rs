@@ -1,5 +1,7 @@
 //! What a new user reads first.
 
+use std::fs;
+
 use crate::support::World;
 
 const VERBS: [&str; 14] = [
@@ -40,6 +42,7 @@ fn each_verb_has_an_example_that_its_own_parser_takes() {
     let world = World::new();
     for verb in VERBS {
         let help = world.runs(&[verb, "--help"]).out;
+        fs::create_dir(world.path(verb)).unwrap();
         let begin = format!("  onr {verb}");
         let examples: Vec<_> = help.lines().filter(|l| l.starts_with(&begin)).collect();
         assert!(!examples.is_empty(), "{verb} has no example");
@@ -47,7 +50,7 @@ fn each_verb_has_an_example_that_its_own_parser_takes() {
             // Nothing of it is here, which is found out after parsing.
             let script = example.replace("  onr ", "\"$0\" ");
             let mut command = world.in_shell(&["sh", "-c", &script]);
-            command.current_dir(world.path("old"));
+            command.current_dir(world.path(verb));
             let outcome = world.outcome(command.output().unwrap());
             assert!(!outcome.err.contains("Usage:"), "{example}\n{}", outcome.err);
             assert!(outcome.code != Some(2), "{example}\n{}", outcome.err);
