@@ -2,7 +2,7 @@
 # that `make engine` and `make test` share each object file.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup engine test lint bench clean
+.PHONY: help setup engine test lint bench movielens ablation clean
 
 # Extra arguments for cargo. `.ci/run` passes --locked.
 CARGO_FLAGS ?=
@@ -12,12 +12,12 @@ PYTHON := .onr/venv/bin/python
 TEST_RUNNER = $(if $(shell cargo nextest --version 2>/dev/null),nextest run,test)
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing: compiler, libclang, Python wheels in .onr/venv, MovieLens-100k
 	@scripts/setup.sh
 
-engine: setup ## the main job: MovieLens-100k -> requests -> weights -> TensorRT engines
+engine: setup ## the main job: MovieLens-100k -> a trained model and requests -> TensorRT engines
 	cargo build $(CARGO_BUILD_FLAGS)
 	scripts/engine.sh
 
@@ -32,6 +32,14 @@ lint: setup ## rustfmt and clippy, warnings are errors. Checks every dependency 
 
 bench: engine ## benchmarks, each beside a peer: some minutes, 15 GB of disk, 10 GB of memory
 	$(PYTHON) scripts/bench.py
+
+movielens: setup ## docs/movielens.md: trained models against their peers, six runs each. About half an hour
+	cargo build $(CARGO_BUILD_FLAGS)
+	$(PYTHON) scripts/study.py movielens
+
+ablation: setup ## docs/ablation.md: what each part is for, on simulated logs. Below an hour
+	cargo build $(CARGO_BUILD_FLAGS)
+	$(PYTHON) scripts/study.py ablation
 
 clean: ## remove what was built (target, build); what `make setup` fetched stays in .onr
 	cargo clean

@@ -22,7 +22,10 @@ ONR = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "relea
 WORK = ROOT / "build" / "study"
 MOVIELENS = ROOT / ".onr" / "data" / "ml-100k" / "ml-100k.inter"
 # glibc gives large blocks back to the system at once, and training asks for the same ones in each step.
-ENVIRONMENT = dict(os.environ, MALLOC_MMAP_THRESHOLD_="1000000000", MALLOC_TRIM_THRESHOLD_="10000000000")
+ENVIRONMENT = dict(
+    os.environ, RAYON_NUM_THREADS="1",
+    MALLOC_MMAP_THRESHOLD_="1000000000", MALLOC_TRIM_THRESHOLD_="10000000000", MALLOC_TOP_PAD_="100000000",
+)
 
 
 def onr(*words):
@@ -38,6 +41,8 @@ def onr(*words):
 
 class Run:
     """One model: trained once, judged on the test behaviours."""
+
+    cutoff = 100
 
     def __init__(self, name, model, train, log, tie=0, seed=0, extra=(), truth=None, peers=False):
         self.name, self.tie, self.seed = name, tie, seed
@@ -57,7 +62,7 @@ class Run:
         found = onr("evaluate", "--model", self.dir / "model.toml",
                     "--weights", self.dir / "weights.safetensors", "--train", self.train,
                     "--interactions", self.log, "--tie-seed", self.tie, "--threads", 1,
-                    "--out", self.evaluation, *truth, *peers)
+                    "--cutoff", self.cutoff, "--out", self.evaluation, *truth, *peers)
         (self.dir / "summary.json").write_text(json.dumps(found))
         print(f"{self.name} tie {self.tie} seed {self.seed}: {time.monotonic() - started:.0f} s", flush=True)
         return self
@@ -146,7 +151,7 @@ def simulated(conflict, args):
     if not (folder / "truth.json").exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         onr("simulate", "--out", folder, "--users", args.users, "--items", args.items,
-            "--price-slope", args.price_slope, *([] if conflict else ["--no-conflict"]))
+            "--series", args.series, "--price-slope", args.price_slope, *([] if conflict else ["--no-conflict"]))
     return folder
 
 
@@ -205,8 +210,9 @@ def main():
     verb.add_argument("--seeds", type=int, default=2)
     verb.set_defaults(run=movielens)
     verb = verbs.add_parser("ablation")
-    verb.add_argument("--users", type=int, default=3000)
-    verb.add_argument("--items", type=int, default=400)
+    verb.add_argument("--users", type=int, default=2000)
+    verb.add_argument("--items", type=int, default=200)
+    verb.add_argument("--series", type=int, default=10)
     verb.add_argument("--price-slope", type=float, default=1.5)
     verb.add_argument("--seeds", type=int, default=3)
     verb.set_defaults(run=ablation)

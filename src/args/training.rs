@@ -28,10 +28,10 @@ pub(crate) struct SimulateArgs {
     /// Seed of everything that is random
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Make appealing items dear; else they are cheap, so that clicks and value ask for different orders
+    /// Let all items cost the same; else appealing ones are cheap, so that clicks and value ask for different orders
     #[arg(long)]
     pub(crate) no_conflict: bool,
-    /// How much the logarithm of the price changes with the appeal
+    /// How much the logarithm of the price falls with the appeal
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     pub(crate) price_slope: f64,
     /// Format of the shards

@@ -27,9 +27,9 @@ pub(crate) fn draw(
     rng: &mut ChaCha8Rng,
 ) -> Lists {
     let n_tasks = batch.targets.len() / batch.cuts.len().max(1);
-    let negatives =
-        config.hard_negatives + config.in_batch_negatives + config.random_negatives;
-    let mut lists = Lists { items: vec![], count: n_tasks + negatives, targets: vec![], log_q: vec![] };
+    let negatives = config.hard_negatives + config.in_batch_negatives + config.random_negatives;
+    let mut lists =
+        Lists { items: vec![], count: n_tasks + negatives, targets: vec![], log_q: vec![] };
     for &cut in &batch.ranked {
         let mut list = List::new(batch, cut);
         let targets = &batch.targets[cut * n_tasks..(cut + 1) * n_tasks];

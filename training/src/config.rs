@@ -316,14 +316,20 @@ impl TrainConfig {
         let factor = |x: f64| x.is_finite() && x >= 0.0;
         let share = |x: f64| (0.0..1.0).contains(&x);
         for task in &self.task {
-            hold(factor(task.weight), &format!("`weight` of task `{}` must be 0 or more", task.name));
+            hold(
+                factor(task.weight),
+                &format!("`weight` of task `{}` must be 0 or more", task.name),
+            );
         }
         let (s, o, r, c) = (&self.schedule, &self.optimizer, &self.ranker, &self.consistency);
         hold(s.steps > 0, "`schedule.steps` must be at least 1");
         hold(s.users_per_step > 0, "`schedule.users_per_step` must be at least 1");
         hold(s.cuts_per_user > 0, "`schedule.cuts_per_user` must be at least 1");
         hold(s.checkpoint_every > 0, "`schedule.checkpoint_every` must be at least 1");
-        hold(o.learning_rate > 0.0 && factor(o.learning_rate), "`optimizer.learning_rate` must be above 0");
+        hold(
+            o.learning_rate > 0.0 && factor(o.learning_rate),
+            "`optimizer.learning_rate` must be above 0",
+        );
         hold(share(o.beta1) && share(o.beta2), "`optimizer.beta1` and `beta2` must be in [0, 1)");
         hold(factor(o.weight_decay), "`optimizer.weight_decay` must be 0 or more");
         hold(o.clip_norm > 0.0, "`optimizer.clip_norm` must be above 0");
@@ -341,7 +347,10 @@ impl TrainConfig {
             &format!("{negatives} negatives and the targets are more than the {room} items"),
         );
         hold(factor(c.weight), "`consistency.weight` must be 0 or more");
-        hold(c.temperature > 0.0 && factor(c.temperature), "`consistency.temperature` must be above 0");
+        hold(
+            c.temperature > 0.0 && factor(c.temperature),
+            "`consistency.temperature` must be above 0",
+        );
         hold(share(c.start), "`consistency.start` must be in [0, 1)");
         hold(self.fake_items.cluster_every > 0, "`fake_items.cluster_every` must be at least 1");
         found

@@ -56,7 +56,9 @@ pub enum TrainingError {
         n_items: usize,
     },
     /// A loss or a gradient is no number.
-    #[error("step {step}: {term} is {value}; the histories in the step are those of users {users:?}")]
+    #[error(
+        "step {step}: {term} is {value}; the histories in the step are those of users {users:?}"
+    )]
     NotFinite {
         /// The step, from 0.
         step: u64,

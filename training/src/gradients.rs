@@ -1,5 +1,4 @@
 //! Gradients of every tensor of the model against finite differences, in F64.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use candle_core::DType;
 use onr_graphs::{Attention, ModelConfig};
@@ -41,9 +40,18 @@ fn config(ranker: RankerConfig, sampled_negatives: usize) -> TrainConfig {
     };
     let value = ValueRule { column: "v".to_owned(), minus: 0.0, times: 1.0 };
     TrainConfig {
-        task: vec![task("impression", 1.0, None), task("click", 0.7, None), task("value", 0.4, Some(value))],
+        task: vec![
+            task("impression", 1.0, None),
+            task("click", 0.7, None),
+            task("value", 0.4, Some(value)),
+        ],
         data: DataConfig { actions: "*:1".to_owned(), ..DataConfig::default() },
-        schedule: crate::ScheduleConfig { steps: 10, users_per_step: 3, cuts_per_user: 4, checkpoint_every: 5 },
+        schedule: crate::ScheduleConfig {
+            steps: 10,
+            users_per_step: 3,
+            cuts_per_user: 4,
+            checkpoint_every: 5,
+        },
         optimizer: crate::OptimizerConfig::default(),
         generator: crate::GeneratorConfig { weight: 0.9, sampled_negatives },
         ranker,
@@ -96,7 +104,8 @@ fn check(cfg: &ModelConfig, train: &TrainConfig, dropout: f64) {
                 let mut moved = original.clone();
                 moved[i] += delta;
                 let tensor =
-                    candle_core::Tensor::from_vec(moved, &shape, &candle_core::Device::Cpu).unwrap();
+                    candle_core::Tensor::from_vec(moved, &shape, &candle_core::Device::Cpu)
+                        .unwrap();
                 var.set(&tensor).unwrap();
                 value()
             };
@@ -131,7 +140,9 @@ fn lists() -> RankerConfig {
 #[test]
 fn generator_and_listwise_ranker() {
     for attention in [Attention::Hstu, Attention::Softmax] {
-        for (layers, fakes, time) in [((2, 1), 3, 6), ((3, 2), 0, 0), ((1, 1), 2, 4), ((3, 3), 2, 5)] {
+        for (layers, fakes, time) in
+            [((2, 1), 3, 6), ((3, 2), 0, 0), ((1, 1), 2, 4), ((3, 3), 2, 5)]
+        {
             // All items but the targets compete: lists do not change under the finite differences.
             check(&model(attention, layers, fakes, time), &config(lists(), 0), 0.0);
         }

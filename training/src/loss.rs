@@ -149,9 +149,8 @@ impl Losses<'_> {
         let log_q = |item: u32| ((self.popularity[item as usize] + 1.0) / total).ln();
         let targets: Vec<u32> = batch.targets.iter().map(|t| t.map_or(1, |t| t.item)).collect();
         let table = forward.params.get("item_embedding")?;
-        let select = |ids: &[u32]| {
-            table.index_select(&Tensor::from_slice(ids, ids.len(), &Device::Cpu)?, 0)
-        };
+        let select =
+            |ids: &[u32]| table.index_select(&Tensor::from_slice(ids, ids.len(), &Device::Cpu)?, 0);
         let scaled = (users * (1.0 / f64::from(self.model.temperature)))?;
         let own = (&scaled * select(&targets)?)?.sum_keepdim(1)?;
         let others = scaled.matmul(&select(&negatives)?.t()?)?;
@@ -218,7 +217,11 @@ impl Losses<'_> {
         batch: &'b Batch,
     ) -> impl Iterator<Item = Option<&'b Target>> + Clone {
         let n = self.config.task.len();
-        batch.ranked.iter().flat_map(move |&c| &batch.targets[c * n..(c + 1) * n]).map(Option::as_ref)
+        batch
+            .ranked
+            .iter()
+            .flat_map(move |&c| &batch.targets[c * n..(c + 1) * n])
+            .map(Option::as_ref)
     }
 
     /// Softmax over each list, each score less the log of how often the drawing takes such an item: what is
@@ -227,7 +230,10 @@ impl Losses<'_> {
     /// not compete: they are positives of this one, too, only later.
     fn listwise(&self, scores: &Tensor, batch: &Batch, lists: &Lists) -> Result<Tensor> {
         let (n, count) = (self.config.task.len(), lists.count);
-        let own = lists.log_q.chunks_exact(count).flat_map(|q| q.iter().map(|q| -q).cycle().take(n * count));
+        let own = lists
+            .log_q
+            .chunks_exact(count)
+            .flat_map(|q| q.iter().map(|q| -q).cycle().take(n * count));
         let mut shift: Vec<f64> = own.collect();
         for (list, targets) in lists.targets.chunks_exact(n).enumerate() {
             for task in 0..n {

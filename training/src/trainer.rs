@@ -102,18 +102,17 @@ impl TrainJob<'_> {
             self.cluster(&params, 0)?;
         }
         let mut curve = Curve::new(steps);
-        let mut users =
-            Users::new(census.eligible, self.seed, self.config.schedule.users_per_step);
+        let mut users = Users::new(census.eligible, self.seed, self.config.schedule.users_per_step);
         for step in first_step..steps {
             let batch = users.of(step);
             let report = self.step(step, &batch, &params, &mut optimizer, &census.popularity)?;
             let done = step + 1;
-            if done % self.config.fake_items.cluster_every == 0 || done == steps {
+            if done.is_multiple_of(self.config.fake_items.cluster_every) || done == steps {
                 self.cluster(&params, done)?;
             }
             curve.add(&report);
             let stop = observe(&report).is_break() && done < steps;
-            let due = done % self.config.schedule.checkpoint_every == 0 || done == steps;
+            let due = done.is_multiple_of(self.config.schedule.checkpoint_every) || done == steps;
             if let Some(file) = file.as_ref().filter(|_| stop || due) {
                 write_state(file, &params, &optimizer, (done, &name))?;
             }
@@ -155,9 +154,8 @@ impl TrainJob<'_> {
             }
             census.eligible.push(user);
             for (n, task) in self.config.task.iter().enumerate() {
-                let counts = |e: &&Event| {
-                    e.is_positive(n) && (task.value.is_none() || e.value > 0.0)
-                };
+                let counts =
+                    |e: &&Event| e.is_positive(n) && (task.value.is_none() || e.value > 0.0);
                 positives[n] += training[1..].iter().filter(counts).count() as u64;
             }
         }
@@ -165,8 +163,8 @@ impl TrainJob<'_> {
             let (users, events) = (self.store.n_users(), self.store.n_events());
             return Err(TrainingError::NothingToLearn { users, events });
         }
-        let silent = self.config.task.iter().zip(&positives);
-        for (task, _) in silent.filter(|(t, n)| **n == 0 && t.weight > 0.0) {
+        let mut tasks = self.config.task.iter().zip(&positives);
+        if let Some((task, _)) = tasks.find(|(task, n)| **n == 0 && task.weight > 0.0) {
             return Err(TrainingError::NoPositives { task: task.name.clone() });
         }
         Ok(census)
@@ -262,14 +260,15 @@ impl Curve {
     }
 
     fn add(&mut self, report: &StepReport) {
-        let names = |terms: &[(&'static str, f64)]| -> Vec<_> { terms.iter().map(|t| t.0).collect() };
+        let names =
+            |terms: &[(&'static str, f64)]| -> Vec<_> { terms.iter().map(|t| t.0).collect() };
         if names(&self.sums) != names(&report.terms) {
             self.sums = report.terms.iter().map(|t| (t.0, 0.0)).collect();
             self.count = 0;
         }
         self.sums.iter_mut().zip(&report.terms).for_each(|(sum, term)| sum.1 += term.1);
         self.count += 1;
-        if report.step % self.stretch == 0 || report.step == report.of {
+        if report.step.is_multiple_of(self.stretch) || report.step == report.of {
             let mean = self.sums.iter().map(|(n, s)| (*n, s / self.count as f64)).collect();
             self.points.push((report.step, mean));
             self.sums.clear();

@@ -5,7 +5,9 @@ use std::{ops::ControlFlow, path::Path};
 
 use onr_graphs::{Attention, ModelConfig};
 use onr_interactions::{Event, Store};
-use onr_training::{Params, StepReport, TrainConfig, TrainJob, Trained, TrainingError, Without, baseline};
+use onr_training::{
+    Params, StepReport, TrainConfig, TrainJob, Trained, TrainingError, Without, baseline,
+};
 use tempfile::TempDir;
 
 fn model() -> ModelConfig {

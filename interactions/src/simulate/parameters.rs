@@ -19,7 +19,7 @@ pub struct Simulation {
     pub min_events: usize,
     /// Most impressions of a user; not more than there are items, since nothing is shown twice.
     pub max_events: usize,
-    /// Are appealing items cheap (`true`) or dear (`false`)?
+    /// Are appealing items cheap (`true`), or do all items cost 1 (`false`)?
     pub conflict: bool,
     /// Decides all that is random.
     pub seed: u64,
@@ -32,7 +32,7 @@ pub struct Simulation {
     /// Probability that an impression is the next one of its series, once the user has seen one of it.
     /// Otherwise it is any item of the series, by `exp(appeal)`.
     pub in_order: f64,
-    /// `ln price` is this times the appeal (with a minus under conflict) plus noise.
+    /// Under conflict `ln price` is noise less this times the appeal.
     pub price_slope: f64,
     /// Standard deviation of that noise.
     pub price_noise: f64,

@@ -33,9 +33,9 @@ impl World {
         let mut chains: Vec<u32> = (0..n as u32).collect();
         shuffle(rng, &mut chains);
         let appeal: Vec<f64> = (0..n).map(|_| normal(rng)).collect();
-        let sign = if simulation.conflict { -1.0 } else { 1.0 };
         let ln_price = |appeal: f64, noise: f64| {
-            sign * simulation.price_slope * appeal + simulation.price_noise * noise
+            let price = simulation.price_noise * noise - simulation.price_slope * appeal;
+            if simulation.conflict { price } else { 0.0 }
         };
         let price = appeal.iter().map(|&a| ln_price(a, normal(rng)).exp()).collect();
         let starts: Vec<usize> = (0..=n_series).map(|s| s * n / n_series).collect();

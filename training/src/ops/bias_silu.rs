@@ -13,13 +13,18 @@ pub(crate) struct BiasSilu;
 fn forward<T: Real>(x: &[T], bias: &[T]) -> Vec<T> {
     let n = bias.len();
     let mut out = vec![T::ZERO; x.len()];
-    rows::each(&mut out, n, #[inline(always)] |i, row| {
-        let x = &x[i * n..(i + 1) * n];
-        for ((out, &x), &b) in row.iter_mut().zip(x).zip(bias) {
-            let z = x + b;
-            *out = z * z.sigmoid();
-        }
-    });
+    rows::each(
+        &mut out,
+        n,
+        #[inline(always)]
+        |i, row| {
+            let x = &x[i * n..(i + 1) * n];
+            for ((out, &x), &b) in row.iter_mut().zip(x).zip(bias) {
+                let z = x + b;
+                *out = z * z.sigmoid();
+            }
+        },
+    );
     out
 }
 
@@ -33,15 +38,21 @@ fn backward<T: Real>(
         with::<T, _>(bias, |b| {
             with::<T, _>(grad, |g| {
                 let mut out = vec![T::ZERO; xs.len()];
-                let sums = rows::each_sum(&mut out, n, n, #[inline(always)] |i, row, sums| {
-                    let (x, g) = (&xs[i * n..(i + 1) * n], &g[i * n..(i + 1) * n]);
-                    for (((out, &x), &b), &g) in row.iter_mut().zip(x).zip(b).zip(g) {
-                        let z = x + b;
-                        let s = z.sigmoid();
-                        *out = g * s * (T::ONE + z * (T::ONE - s));
-                    }
-                    sums.iter_mut().zip(row.iter()).for_each(|(sum, &r)| *sum += r);
-                });
+                let sums = rows::each_sum(
+                    &mut out,
+                    n,
+                    n,
+                    #[inline(always)]
+                    |i, row, sums| {
+                        let (x, g) = (&xs[i * n..(i + 1) * n], &g[i * n..(i + 1) * n]);
+                        for (((out, &x), &b), &g) in row.iter_mut().zip(x).zip(b).zip(g) {
+                            let z = x + b;
+                            let s = z.sigmoid();
+                            *out = g * s * (T::ONE + z * (T::ONE - s));
+                        }
+                        sums.iter_mut().zip(row.iter()).for_each(|(sum, &r)| *sum += r);
+                    },
+                );
                 let dx = Tensor::from_vec(out, x.shape(), x.device())?;
                 Ok((Some(dx), Some(Tensor::from_vec(sums, n, x.device())?)))
             })

@@ -19,32 +19,42 @@ pub(crate) struct CrossEntropy {
 impl CrossEntropy {
     fn forward<T: Real>(&self, logits: &[T], width: usize) -> T {
         let mut losses = vec![T::ZERO; self.targets.len()];
-        rows::each(&mut losses, 1, #[inline(always)] |i, out| {
-            let weight = T::of(self.weights[i].into());
-            if self.weights[i] != 0.0 {
-                let row = &logits[i * width + self.skip..(i + 1) * width];
-                let target = row[self.targets[i] as usize - self.skip];
-                out[0] = weight * (log_sum_exp(row) - target);
-            }
-        });
+        rows::each(
+            &mut losses,
+            1,
+            #[inline(always)]
+            |i, out| {
+                let weight = T::of(self.weights[i].into());
+                if self.weights[i] != 0.0 {
+                    let row = &logits[i * width + self.skip..(i + 1) * width];
+                    let target = row[self.targets[i] as usize - self.skip];
+                    out[0] = weight * (log_sum_exp(row) - target);
+                }
+            },
+        );
         losses.into_iter().sum()
     }
 
     fn backward<T: Real>(&self, logits: &[T], width: usize, grad: T) -> Vec<T> {
         let mut out = vec![T::ZERO; logits.len()];
-        rows::each(&mut out, width, #[inline(always)] |i, out| {
-            if self.weights[i] == 0.0 {
-                return;
-            }
-            let weight = grad * T::of(self.weights[i].into());
-            let row = &logits[i * width + self.skip..(i + 1) * width];
-            let lse = log_sum_exp(row);
-            let out = &mut out[self.skip..];
-            for (out, &x) in out.iter_mut().zip(row) {
-                *out = (x - lse).exp() * weight;
-            }
-            out[self.targets[i] as usize - self.skip] -= weight;
-        });
+        rows::each(
+            &mut out,
+            width,
+            #[inline(always)]
+            |i, out| {
+                if self.weights[i] == 0.0 {
+                    return;
+                }
+                let weight = grad * T::of(self.weights[i].into());
+                let row = &logits[i * width + self.skip..(i + 1) * width];
+                let lse = log_sum_exp(row);
+                let out = &mut out[self.skip..];
+                for (out, &x) in out.iter_mut().zip(row) {
+                    *out = (x - lse).exp() * weight;
+                }
+                out[self.targets[i] as usize - self.skip] -= weight;
+            },
+        );
         out
     }
 }

@@ -45,12 +45,17 @@ impl Dropout {
 
     fn apply<T: Real>(&self, x: &[T], width: usize) -> Vec<T> {
         let (mut out, scale) = (vec![T::ZERO; x.len()], self.scale());
-        rows::each(&mut out, width, #[inline(always)] |i, row| {
-            let x = &x[i * width..(i + 1) * width];
-            for j in 0..width {
-                row[j] = x[j] * self.factor(i * width + j, scale);
-            }
-        });
+        rows::each(
+            &mut out,
+            width,
+            #[inline(always)]
+            |i, row| {
+                let x = &x[i * width..(i + 1) * width];
+                for j in 0..width {
+                    row[j] = x[j] * self.factor(i * width + j, scale);
+                }
+            },
+        );
         out
     }
 }
@@ -98,7 +103,10 @@ mod tests {
         let dropped = factors.iter().filter(|f| **f == 0.0).count();
         assert!((dropped as f64 / 1e5 - 0.15).abs() < 0.005, "{dropped}");
         assert!((factors.iter().sum::<f64>() / 1e5 - 1.0).abs() < 0.01);
-        assert_ne!(factors, (0..100_000).map(|i| Dropout::new(0.15, 8).factor(i, 1.0)).collect::<Vec<f64>>());
+        assert_ne!(
+            factors,
+            (0..100_000).map(|i| Dropout::new(0.15, 8).factor(i, 1.0)).collect::<Vec<f64>>()
+        );
         assert!((0..100).all(|i| Dropout::NONE.factor(i, 1.0_f32) == 1.0));
     }
 }

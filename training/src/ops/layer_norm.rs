@@ -61,13 +61,18 @@ impl LayerNorm {
     fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
         let (d, eps) = (weight.len(), T::of(self.eps));
         let mut out = vec![T::ZERO; x.len()];
-        rows::each(&mut out, d, #[inline(always)] |i, row| {
-            let x = &x[i * d..(i + 1) * d];
-            let (mean, inv) = moments(x, eps);
-            for (((out, &x), &w), &b) in row.iter_mut().zip(x).zip(weight).zip(bias) {
-                *out = (x - mean) * inv * w + b;
-            }
-        });
+        rows::each(
+            &mut out,
+            d,
+            #[inline(always)]
+            |i, row| {
+                let x = &x[i * d..(i + 1) * d];
+                let (mean, inv) = moments(x, eps);
+                for (((out, &x), &w), &b) in row.iter_mut().zip(x).zip(weight).zip(bias) {
+                    *out = (x - mean) * inv * w + b;
+                }
+            },
+        );
         out
     }
 
@@ -80,10 +85,16 @@ impl LayerNorm {
             with::<T, _>(weight, |w| {
                 with::<T, _>(grad, |g| {
                     let mut out = vec![T::ZERO; xs.len()];
-                    let sums = rows::each_sum(&mut out, d, 2 * d, #[inline(always)] |i, row, sums| {
-                        let at = i * d..(i + 1) * d;
-                        backward_row((&xs[at.clone()], w, &g[at]), eps, row, sums);
-                    });
+                    let sums = rows::each_sum(
+                        &mut out,
+                        d,
+                        2 * d,
+                        #[inline(always)]
+                        |i, row, sums| {
+                            let at = i * d..(i + 1) * d;
+                            backward_row((&xs[at.clone()], w, &g[at]), eps, row, sums);
+                        },
+                    );
                     let dx = Tensor::from_vec(out, x.shape(), device)?;
                     let dw = Tensor::from_slice(&sums[..d], d, device)?;
                     let db = Tensor::from_slice(&sums[d..], d, device)?;

@@ -17,13 +17,18 @@ impl Residual {
     fn forward<T: Real>(&self, x: &[T], o: &[T], bias: &[T]) -> Vec<T> {
         let n = bias.len();
         let (mut out, scale) = (vec![T::ZERO; x.len()], self.dropout.scale());
-        rows::each(&mut out, n, #[inline(always)] |i, row| {
-            let (x, o) = (&x[i * n..(i + 1) * n], &o[i * n..(i + 1) * n]);
-            let inputs = x.iter().zip(o).zip(bias);
-            for (j, (out, ((&x, &o), &b))) in row.iter_mut().zip(inputs).enumerate() {
-                *out = x + (o + b) * self.dropout.factor(i * n + j, scale);
-            }
-        });
+        rows::each(
+            &mut out,
+            n,
+            #[inline(always)]
+            |i, row| {
+                let (x, o) = (&x[i * n..(i + 1) * n], &o[i * n..(i + 1) * n]);
+                let inputs = x.iter().zip(o).zip(bias);
+                for (j, (out, ((&x, &o), &b))) in row.iter_mut().zip(inputs).enumerate() {
+                    *out = x + (o + b) * self.dropout.factor(i * n + j, scale);
+                }
+            },
+        );
         out
     }
 
@@ -35,13 +40,19 @@ impl Residual {
         let n = bias.elem_count();
         with::<T, _>(grad, |g| {
             let (mut out, scale) = (vec![T::ZERO; g.len()], self.dropout.scale());
-            let sums = rows::each_sum(&mut out, n, n, #[inline(always)] |i, row, sums| {
-                let g = &g[i * n..(i + 1) * n];
-                for (j, ((out, &g), sum)) in row.iter_mut().zip(g).zip(sums).enumerate() {
-                    *out = g * self.dropout.factor(i * n + j, scale);
-                    *sum += *out;
-                }
-            });
+            let sums = rows::each_sum(
+                &mut out,
+                n,
+                n,
+                #[inline(always)]
+                |i, row, sums| {
+                    let g = &g[i * n..(i + 1) * n];
+                    for (j, ((out, &g), sum)) in row.iter_mut().zip(g).zip(sums).enumerate() {
+                        *out = g * self.dropout.factor(i * n + j, scale);
+                        *sum += *out;
+                    }
+                },
+            );
             let device = grad.device();
             let d_o = Tensor::from_vec(out, grad.shape(), device)?;
             Ok((Some(grad.clone()), Some(d_o), Some(Tensor::from_vec(sums, n, device)?)))

@@ -11,11 +11,14 @@ const BLOCK: usize = 512;
 /// Calls `f(i, row i of out)` for all rows.
 pub(super) fn each<T: Real>(out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     out.par_chunks_mut(width * BLOCK).enumerate().for_each(|(block, rows)| {
-        vectorised(#[inline(always)] || {
-            for (i, row) in rows.chunks_exact_mut(width).enumerate() {
-                f(block * BLOCK + i, row);
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                for (i, row) in rows.chunks_exact_mut(width).enumerate() {
+                    f(block * BLOCK + i, row);
+                }
+            },
+        );
     });
 }
 
@@ -28,11 +31,14 @@ pub(super) fn each_sum<T: Real>(
 ) -> Vec<T> {
     let partial = |(block, rows): (usize, &mut [T])| {
         let mut sum = vec![T::ZERO; n];
-        vectorised(#[inline(always)] || {
-            for (i, row) in rows.chunks_exact_mut(width).enumerate() {
-                f(block * BLOCK + i, row, &mut sum);
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                for (i, row) in rows.chunks_exact_mut(width).enumerate() {
+                    f(block * BLOCK + i, row, &mut sum);
+                }
+            },
+        );
         sum
     };
     let parts: Vec<_> = out.par_chunks_mut(width * BLOCK).enumerate().map(partial).collect();

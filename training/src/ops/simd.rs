@@ -10,7 +10,10 @@ pub(super) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
         f()
     }
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        #[expect(unsafe_code, reason = "calls a function that needs features which were just found")]
+        #[expect(
+            unsafe_code,
+            reason = "calls a function that needs features which were just found"
+        )]
         // SAFETY: the processor has both features that `wide` is compiled for.
         return unsafe { wide(f) };
     }

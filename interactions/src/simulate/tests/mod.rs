@@ -83,18 +83,18 @@ fn clicks_and_conversions_are_neither_rare_nor_certain() {
 }
 
 #[test]
-fn appealing_items_are_cheap_under_conflict_and_dear_without() {
-    let correlation = |conflict| {
-        let log = simulate(&Simulation { conflict, ..Simulation::default() }).unwrap();
-        let points: Vec<(f64, f64)> =
-            (0..2_000).map(|i| (log.world.appeal(i), log.world.price(i).ln())).collect();
-        let mean = |f: &dyn Fn(&(f64, f64)) -> f64| points.iter().map(f).sum::<f64>() / 2_000.0;
-        let (x, y) = (mean(&|p| p.0), mean(&|p| p.1));
-        let cross = mean(&|p| (p.0 - x) * (p.1 - y));
-        cross / (mean(&|p| (p.0 - x).powi(2)) * mean(&|p| (p.1 - y).powi(2))).sqrt()
-    };
-    assert!(correlation(true) < -0.9, "{}", correlation(true));
-    assert!(correlation(false) > 0.9, "{}", correlation(false));
+fn appealing_items_are_cheap_under_conflict_and_all_cost_1_without() {
+    let log = simulate(&Simulation::default()).unwrap();
+    let points: Vec<(f64, f64)> =
+        (0..2_000).map(|i| (log.world.appeal(i), log.world.price(i).ln())).collect();
+    let mean = |f: &dyn Fn(&(f64, f64)) -> f64| points.iter().map(f).sum::<f64>() / 2_000.0;
+    let (x, y) = (mean(&|p| p.0), mean(&|p| p.1));
+    let cross = mean(&|p| (p.0 - x) * (p.1 - y));
+    let spread = mean(&|p| (p.0 - x).powi(2)) * mean(&|p| (p.1 - y).powi(2));
+    let correlation = cross / spread.sqrt();
+    assert!(correlation < -0.9, "{correlation}");
+    let calm = simulate(&Simulation { conflict: false, ..Simulation::default() }).unwrap();
+    assert!((0..2_000).all(|i| calm.world.price(i) == 1.0));
 }
 
 #[test]

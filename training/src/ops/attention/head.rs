@@ -24,7 +24,9 @@ impl<T: Real> Columns<T> {
     /// Copies columns `at..at + width` of a row-major matrix.
     pub(super) fn gather(matrix: &[T], stride: usize, at: usize, width: usize) -> Self {
         let mut columns = Self::zeros(matrix.len() / stride, width);
-        for (to, from) in columns.data.chunks_exact_mut(columns.padded).zip(matrix.chunks_exact(stride)) {
+        for (to, from) in
+            columns.data.chunks_exact_mut(columns.padded).zip(matrix.chunks_exact(stride))
+        {
             to[..width].copy_from_slice(&from[at..at + width]);
         }
         columns
@@ -246,7 +248,14 @@ impl<'a, T: Real> Head<'a, T> {
 
     /// Scores of all keys of a query: behaviours, prompt, itself.
     #[inline(always)]
-    fn scores(&self, group: &Group, q: &[T], own: Option<(&[T], &[T])>, bias: &[T], s: &mut Vec<T>) {
+    fn scores(
+        &self,
+        group: &Group,
+        q: &[T],
+        own: Option<(&[T], &[T])>,
+        bias: &[T],
+        s: &mut Vec<T>,
+    ) {
         let (nb, np) = (group.behaviours.len(), group.prompt.len());
         s.clear();
         s.extend_from_slice(bias);
@@ -319,7 +328,12 @@ impl<'a, T: Real> Head<'a, T> {
                 let (acc, padded) = (out.row_mut(i as usize), self.values.padded);
                 let w = &scratch.w;
                 weighted_sum(&w[..nb], self.values.rows(group.behaviours.start, nb), padded, acc);
-                weighted_sum(&w[nb..nb + np], self.values.rows(group.prompt.start, np), padded, acc);
+                weighted_sum(
+                    &w[nb..nb + np],
+                    self.values.rows(group.prompt.start, np),
+                    padded,
+                    acc,
+                );
                 if let Some((_, value)) = own {
                     weighted_sum(&w[nb + np..], value, padded, acc);
                 }

@@ -52,7 +52,10 @@ impl GatedAttention {
         let d = self.sizes.width();
         let run = |head| {
             let head = self.head(head, args, stride);
-            vectorised(#[inline(always)] || head.forward())
+            vectorised(
+                #[inline(always)]
+                || head.forward(),
+            )
         };
         let heads: Vec<Columns<T>> = (0..self.sizes.heads).into_par_iter().map(run).collect();
         let mut y = vec![T::ZERO; self.geometry.n_queries() * d];
@@ -67,15 +70,20 @@ impl GatedAttention {
         let (d, eps) = (self.sizes.width(), T::of(self.sizes.eps));
         let (weight, bias) = params[self.sizes.norm()..].split_at(d);
         let mut out = vec![T::ZERO; y.len()];
-        rows::each(&mut out, d, #[inline(always)] |i, row| {
-            let y = &y[i * d..(i + 1) * d];
-            let u = &queries[self.geometry.row(i) * stride..][..d];
-            let (mean, inv) = moments(y, eps);
-            let norm = weight.iter().zip(bias);
-            for (((out, &y), &u), (&w, &b)) in row.iter_mut().zip(y).zip(u).zip(norm) {
-                *out = ((y - mean) * inv * w + b) * u;
-            }
-        });
+        rows::each(
+            &mut out,
+            d,
+            #[inline(always)]
+            |i, row| {
+                let y = &y[i * d..(i + 1) * d];
+                let u = &queries[self.geometry.row(i) * stride..][..d];
+                let (mean, inv) = moments(y, eps);
+                let norm = weight.iter().zip(bias);
+                for (((out, &y), &u), (&w, &b)) in row.iter_mut().zip(y).zip(u).zip(norm) {
+                    *out = ((y - mean) * inv * w + b) * u;
+                }
+            },
+        );
         out
     }
 
@@ -99,21 +107,27 @@ impl GatedAttention {
         let (weight, bias) = params[self.sizes.norm()..].split_at(d);
         // Side by side: both gradients of a row, and what the first is made from.
         let mut both = vec![T::ZERO; 3 * y.len()];
-        let sums = rows::each_sum(&mut both, 3 * d, 2 * d, #[inline(always)] |i, row, sums| {
-            let (dy, rest) = row.split_at_mut(d);
-            let (du, gated) = rest.split_at_mut(d);
-            let (y, g) = (&y[i * d..(i + 1) * d], &grad[i * d..(i + 1) * d]);
-            let u = &queries[self.geometry.row(i) * stride..][..d];
-            let (mean, inv) = moments(y, eps);
-            let norm = weight.iter().zip(bias);
-            for (((du, &y), &g), (&w, &b)) in du.iter_mut().zip(y).zip(g).zip(norm) {
-                *du = ((y - mean) * inv * w + b) * g;
-            }
-            for ((gated, &g), &u) in gated.iter_mut().zip(g).zip(u) {
-                *gated = g * u;
-            }
-            backward_row((y, weight, gated), eps, dy, sums);
-        });
+        let sums = rows::each_sum(
+            &mut both,
+            3 * d,
+            2 * d,
+            #[inline(always)]
+            |i, row, sums| {
+                let (dy, rest) = row.split_at_mut(d);
+                let (du, gated) = rest.split_at_mut(d);
+                let (y, g) = (&y[i * d..(i + 1) * d], &grad[i * d..(i + 1) * d]);
+                let u = &queries[self.geometry.row(i) * stride..][..d];
+                let (mean, inv) = moments(y, eps);
+                let norm = weight.iter().zip(bias);
+                for (((du, &y), &g), (&w, &b)) in du.iter_mut().zip(y).zip(g).zip(norm) {
+                    *du = ((y - mean) * inv * w + b) * g;
+                }
+                for ((gated, &g), &u) in gated.iter_mut().zip(g).zip(u) {
+                    *gated = g * u;
+                }
+                backward_row((y, weight, gated), eps, dy, sums);
+            },
+        );
         let split = |at: usize| -> Vec<T> {
             both.chunks_exact(3 * d).flat_map(|row| &row[at * d..(at + 1) * d]).copied().collect()
         };
@@ -131,7 +145,10 @@ impl GatedAttention {
         let run = |head| {
             let columns = Columns::gather(&dy, d, head * dh, dh);
             let head = self.head(head, args, stride);
-            vectorised(#[inline(always)] || head.backward(&columns))
+            vectorised(
+                #[inline(always)]
+                || head.backward(&columns),
+            )
         };
         let heads: Vec<HeadGradient<T>> = (0..self.sizes.heads).into_par_iter().map(run).collect();
         let mut queries = vec![T::ZERO; args[0].len()];
