@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
 use onr_exporter::ExportError;
 use onr_graphs::ModelConfig;
 use onr_interactions::{InteractionsError, Store, StoreReport};
@@ -25,7 +26,8 @@ pub(super) fn build(
     dir: &Path,
     context: &Context,
 ) -> anyhow::Result<Store> {
-    let mut options = reading.train.store_options(reading.model)?;
+    let rules = reading.train.store_options(reading.model);
+    let mut options = rules.with_context(|| args.train.display().to_string())?;
     options.tie_seed = reading.tie_seed.unwrap_or(options.tie_seed);
     options.vocab = reading.vocab.map(Vocab::read).transpose()?;
     let progress = context.progress();

@@ -61,13 +61,26 @@ fn of_interactions(e: &InteractionsError) -> (Exit, Option<String>) {
         InteractionsError::Log(RequestError::Extension { .. }) => Exit::Usage,
         _ => Exit::Wrong,
     };
-    let hint = if matches!(e, InteractionsError::Read { .. }) { None } else { e.hint() };
+    let hint = match e {
+        InteractionsError::Read { .. } => None,
+        InteractionsError::Log(RequestError::MissingColumn { .. }) => Some(
+            "train.toml names columns: `[data]` those of users, items and times; `actions`, `when` and \
+             `value` those of labels"
+                .to_owned(),
+        ),
+        _ => e.hint(),
+    };
     (exit, hint)
 }
 
 const fn of_simulation(e: &SimulationError) -> (Exit, Option<&'static str>) {
     match e {
-        SimulationError::Parameters { .. } => (Exit::Usage, None),
+        SimulationError::Parameters { .. } => (
+            Exit::Usage,
+            Some(
+                "--users, --items, --series and --price-slope set these; there are five series or more",
+            ),
+        ),
         SimulationError::Exists { .. } => (Exit::Wrong, Some("choose another --out")),
         SimulationError::Read { .. } | SimulationError::Json { .. } => {
             (Exit::Wrong, Some("`onr simulate` writes truth.json beside its log"))

@@ -164,31 +164,49 @@ fn a_configuration_that_is_wrong() {
     let world = ads();
     world.edit("ads/train.toml", "name = \"click\"", "name = \"clik\"");
     world.edit("ads/train.toml", "users_per_step = 4", "users_per_step = 0");
-    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @"");
+    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @r#"
+        error: ads/train.toml: the [[task]] tables are ["impression", "clik", "conversion", "value"], the tasks of the model ["impression", "click", "conversion", "value"]: names and order must agree; `schedule.users_per_step` must be at least 1
+         hint: docs/training.md lists every key of train.toml
+    "#);
     world.edit("ads/train.toml", "users_per_step", "users_per_stp");
     let said = world.refuses(1, &train(&["--out", "run"]));
     assert!(said.contains("unknown field `users_per_stp`"), "{said}");
 
     let world = ads();
     world.edit("ads/train.toml", "when = \"clicked==1\"", "when = \"clicked\"");
-    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @"");
+    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @r#"
+        error: ads/train.toml: task `click`: condition `clicked`: no comparison and no `*`
+         hint: for example `when = "rating>=4 && device==phone"`, or `when = "*"` for every row
+    "#);
     world.edit("ads/train.toml", "when = \"clicked\"", "when = \"tapped==1\"");
-    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @"");
+    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @r"
+        error: ads/part-00000.csv: no column `tapped` among user_id, item_id, timestamp, clicked, converted, value
+         hint: train.toml names columns: `[data]` those of users, items and times; `actions`, `when` and `value` those of labels
+    ");
     assert!(world.refuses(2, &train(&["--out", "run", "--threads", "0"])).contains("--threads 0"));
 }
 
 #[test]
 fn logs_that_teach_nothing() {
     let world = with_log(&rows("ann", 3, "1.5"));
-    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @"");
+    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @r"
+        error: no user has the four behaviours that training needs (two to learn from, one to validate, one to test): the log has 1 users and 3 behaviours
+         hint: give more of the log, or look at `data.actions`
+    ");
     let world = with_log(&rows("ann", 12, "1.5").replace(",1,1,", ",0,0,"));
-    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @"");
+    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @r"
+        error: task `click` has no positive among the behaviours that train: check its `when`
+         hint: compare the task's `when` with the columns of the log; the last two behaviours of each user do not train
+    ");
     let world = with_log(&rows("ann", 12, "-1.5"));
-    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @"");
+    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @r"
+        error: task `value` has no positive among the behaviours that train: check its `when`
+         hint: compare the task's `when` with the columns of the log; the last two behaviours of each user do not train
+    ");
     let world = with_log("");
-    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @"");
+    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @"error: the log has no rows");
     let world = with_log(&rows("ann", 12, "much"));
-    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @"");
+    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @"error: ads/log.csv line 2: column `value` is `much`, needed is a finite number");
     fs::remove_dir_all(world.path("ads")).unwrap();
     let world = with_log(&rows("ann", 12, "1.5"));
     world.edit("ads/model.toml", "n_items = 81", "n_items = 10");
@@ -197,9 +215,15 @@ fn logs_that_teach_nothing() {
     assert!(said.contains("negatives and the targets are more than the 9 items"), "{said}");
     world.edit("ads/train.toml", "hard_negatives = 48", "hard_negatives = 2");
     world.edit("ads/train.toml", "random_negatives = 16", "random_negatives = 1");
-    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @"");
+    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @r"
+        error: the vocabulary has 12 items, the model has room for 9 (n_items 10, the padding id 0 included)
+         hint: give the vocabulary that the model was trained with, or train with a larger n_items
+    ");
     fs::remove_file(world.path("ads/log.csv")).unwrap();
-    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @"");
+    assert_snapshot!(world.refuses(1, &train(&["--out", "run"])), @r"
+        error: ads: no log in the folder
+         hint: a folder of shards has .inter, .tsv, .csv or .parquet files
+    ");
 }
 
 #[test]
@@ -218,7 +242,10 @@ fn the_state_of_another_run() {
     let again = world.runs(&train(&["--out", "run"])).out;
     assert!(again.contains("6 steps, all of them done before"), "{again}");
     let other = train(&["--out", "run", "--seed", "1"]);
-    assert_snapshot!(world.refuses(1, &other), @"");
+    assert_snapshot!(world.refuses(1, &other), @r"
+        error: run/state.safetensors: belongs to a run with another model, configuration, seed or log; remove it to begin anew
+         hint: --fresh begins anew; or choose another --out
+    ");
     world.edit_bytes("run/state.safetensors", |bytes| bytes.truncate(1000));
     let broken = world.refuses(1, &train(&["--out", "run"]));
     assert!(broken.starts_with("error: run/state.safetensors: "), "{broken}");
@@ -241,7 +268,10 @@ fn a_checkpoint_of_another_model_is_not_judged() {
     );
     let said = world.refuses(2, &evaluate(&RUN, &["--cutoff", "0"]));
     assert!(said.contains("cutoff must be positive"), "{said}");
-    assert_snapshot!(world.refuses(1, &evaluate(&RUN, &["--truth", "old"])), @"");
+    assert_snapshot!(world.refuses(1, &evaluate(&RUN, &["--truth", "old"])), @r"
+        error: cannot read old/truth.json: No such file or directory (os error 2)
+         hint: `onr simulate` writes truth.json beside its log
+    ");
 }
 
 #[test]
@@ -253,13 +283,25 @@ fn only_evaluations_of_the_same_behaviours_are_compared() {
     let compare = |b: &'static str, more: &[&'static str]| {
         [&["compare", "--of", "a.json", "--against", b, "--metric"], more].concat()
     };
-    assert_snapshot!(world.refuses(1, &compare("v.json", &["hr10"])), @"");
-    assert_snapshot!(world.refuses(2, &compare("a.json", &["hr10", "--list", "markov"])), @"");
-    assert_snapshot!(world.refuses(1, &compare("a.json", &["value10"])), @"");
+    assert_snapshot!(world.refuses(1, &compare("v.json", &["hr10"])), @r"
+        error: a.json and v.json are of different folds: test and validation
+         hint: evaluate both with the same log, train.toml, tie seed and fold
+    ");
+    assert_snapshot!(world.refuses(2, &compare("a.json", &["hr10", "--list", "markov"])), @r"
+        error: a.json has no list `markov`
+         hint: it has generator:impression, generator:click, generator:conversion, generator:value, ranker:impression, ranker:click, ranker:conversion, final
+    ");
+    assert_snapshot!(world.refuses(1, &compare("a.json", &["value10"])), @r"
+        error: no user that all runs share counts for value@10
+         hint: value10 needs `onr evaluate --truth`, dc a ranking stage, value-ndcg10 a task with a value
+    ");
     let said = world.refuses(2, &compare("a.json", &["hr100"]));
     assert!(said.contains("value-ndcg10"), "{said}");
-    assert_snapshot!(world.refuses(1, &compare("none.json", &["hr10"])), @"");
-    assert_snapshot!(world.refuses(1, &compare("old/onr.json", &["hr10"])), @"");
+    assert_snapshot!(world.refuses(1, &compare("none.json", &["hr10"])), @"error: cannot read none.json: No such file or directory (os error 2)");
+    assert_snapshot!(world.refuses(1, &compare("old/onr.json", &["hr10"])), @r"
+        error: old/onr.json is no evaluation: expected value at line 1 column 1
+         hint: `onr evaluate --out` writes one
+    ");
 
     let shard = "ads/part-00000.csv";
     let text = fs::read_to_string(world.path(shard)).unwrap();
@@ -267,7 +309,10 @@ fn only_evaluations_of_the_same_behaviours_are_compared() {
     let less: Vec<_> = text.lines().take(lines - 2).collect();
     world.write(shard, less.join("\n") + "\n");
     world.runs(&evaluate(&RUN, &["--out", "b.json"]));
-    assert_snapshot!(world.refuses(1, &compare("b.json", &["hr10"])), @"");
+    assert_snapshot!(world.refuses(1, &compare("b.json", &["hr10"])), @r"
+        error: a.json and b.json are of different logs: other held-out items
+         hint: evaluate both with the same log, train.toml, tie seed and fold
+    ");
 }
 
 #[test]
@@ -298,7 +343,10 @@ fn clusters_replace_the_fake_items_and_nothing_else() {
         data[at + 40..at + 44].copy_from_slice(&f32::NAN.to_le_bytes());
     });
     let args = cluster(&["w.safetensors", "--out", "x.safetensors"]);
-    assert_snapshot!(world.refuses(1, &args), @"");
+    assert_snapshot!(world.refuses(1, &args), @r"
+        error: `item_embedding`[10] is NaN, which is not finite
+         hint: the checkpoint diverged in training: take an earlier one
+    ");
 }
 
 /// `half.safetensors`: `w.safetensors` with its tables in 16 bits.
@@ -334,8 +382,14 @@ fn tensors(world: &World, name: &str) -> Vec<(String, safetensors::Dtype, Vec<u8
 #[test]
 fn simulations_that_cannot_be() {
     let world = World::new();
-    assert_snapshot!(world.refuses(1, &["simulate", "--out", "old"]), @"");
-    assert_snapshot!(world.refuses(2, &["simulate", "--items", "3", "--out", "new/ads"]), @"");
+    assert_snapshot!(world.refuses(1, &["simulate", "--out", "old"]), @r"
+        error: old exists and is not an empty folder
+         hint: choose another --out
+    ");
+    assert_snapshot!(world.refuses(2, &["simulate", "--items", "3", "--out", "new/ads"]), @r"
+        error: the simulation cannot be made: n_series is not of 1..=n_items
+         hint: --users, --items, --series and --price-slope set these; there are five series or more
+    ");
     let said = world.refuses(2, &["simulate", "--users", "0", "--out", "ads"]);
     assert!(said.contains("n_users"), "{said}");
 }
