@@ -21,7 +21,7 @@ fn histories(rng: &mut ChaCha8Rng, config: &ModelConfig, count: usize) -> Vec<Ve
     let one = |rng: &mut ChaCha8Rng| {
         let mut time = 1_600_000_000;
         let n = rng.random_range(1..=config.max_seq_len);
-        let event = |rng: &mut ChaCha8Rng| {
+        let mut event = |rng: &mut ChaCha8Rng| {
             time += rng.random_range(0.0..16.0_f64).exp() as i64 - 1;
             Event {
                 item: rng.random_range(1..config.n_items as u32),
