@@ -40,6 +40,7 @@ pub(crate) struct Context {
     bars: Arc<Bars>,
     ended: Arc<AtomicBool>,
     /// Milliseconds between Ctrl-C and a forced end.
+    #[cfg_attr(not(feature = "training"), expect(dead_code, reason = "nobody needs more time"))]
     grace: Arc<AtomicU64>,
 }
 
@@ -101,6 +102,7 @@ impl Context {
 /// A temporary directory, also for what libraries below put into temporary directories. It goes with this
 /// value, on a forced end, and after a kill in the next run that makes one.
 pub(crate) struct Scratch {
+    #[cfg_attr(not(feature = "training"), expect(dead_code, reason = "kept for its end"))]
     dir: TempDir,
     _leftover: Leftover,
     _lock: Option<File>,

@@ -1,6 +1,6 @@
 //! `onr compare`: one list against another, with intervals.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use onr_evaluation::{
     Among, CompareOptions, Comparison, Estimate, Evaluation, Metric, Side, compare,
@@ -72,10 +72,10 @@ struct Agreement {
 }
 
 impl Agreement {
-    fn hold(&mut self, run: usize, path: &PathBuf, file: &EvaluationFile) -> Result<(), Refusal> {
+    fn hold(&mut self, run: usize, path: &Path, file: &EvaluationFile) -> Result<(), Refusal> {
         let of = if self.run_by_run { run } else { 0 };
         let Some((first, fold, store)) = self.seen.get(of) else {
-            self.seen.push((path.clone(), file.fold.clone(), file.store.clone()));
+            self.seen.push((path.to_owned(), file.fold.clone(), file.store.clone()));
             return Ok(());
         };
         let other = |what: &str| {

@@ -40,11 +40,13 @@ impl Bars {
     /// Begins a stage of numbered steps, `done` of which are done, with room for a note.
     pub(crate) fn steps(&self, name: &str, done: u64, total: u64) {
         self.stage(name, total);
-        let template = "{msg} {pos}/{len} {bar:20} {elapsed} (about {eta} left) {prefix}";
+        let template = "{prefix} {pos}/{len} {bar:20} {elapsed} (about {eta} left) {wide_msg}";
         if let Some(bar) = &*self.current.lock().unwrap_or_else(PoisonError::into_inner) {
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }
+            bar.set_prefix(name.to_owned());
+            bar.set_message("");
             bar.set_position(done);
             bar.reset_eta();
         }
@@ -53,7 +55,7 @@ impl Bars {
     /// Shows something short behind the bar.
     pub(crate) fn note(&self, text: String) {
         if let Some(bar) = &*self.current.lock().unwrap_or_else(PoisonError::into_inner) {
-            bar.set_prefix(text);
+            bar.set_message(text);
         }
     }
 
