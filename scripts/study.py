@@ -118,14 +118,14 @@ def movielens(args):
         lines.append(row(label, compare(of, against, metric, first, second)))
 
     for stage, name in (("generator:impression", "generator"), ("ranker:impression", "ranker")):
-        for peer in ("popularity", "markov", "markov-plain", "co-occurrence"):
+        for peer in ("popularity", "markov", "markov-plain", "cooccurrence"):
             add(f"{name} by impression / {peer}", full, full, "ndcg10", stage, peer)
         add(f"{name} by impression / baseline", full, base, "ndcg10", stage, "final")
     add("ranker / generator, by impression", full, full, "ndcg10", "ranker:impression", "generator:impression")
     lines += ["", "## Value-weighted NDCG@10", "", *HEADER]
     add("final order / generator by impression", full, full, "value-ndcg10", "final", "generator:impression")
     add("final order / generator by value", full, full, "value-ndcg10", "final", f"generator:{last}")
-    add("final order / co-occurrence", full, full, "value-ndcg10", "final", "co-occurrence")
+    add("final order / co-occurrence", full, full, "value-ndcg10", "final", "cooccurrence")
     add("final order / baseline", full, base, "value-ndcg10", "final", "final")
     add("generator by value / baseline", full, base, "value-ndcg10", f"generator:{last}", "final")
     lines += ["", "## How far the ranker is from a copy of the generator", "", *stage_lines(full), ""]
