@@ -3,18 +3,18 @@
 //! `LayerNorm(concat_heads(sum_j a_ij V_j); attn_norm) * U` for rows that see other rows by a [`Geometry`]:
 //! behaviours, fake items and tasks of many cuts, or candidates. Nothing of the size queries x keys is ever stored.
 
+mod columns;
 mod geometry;
 mod head;
-#[cfg(test)]
-mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use columns::Columns;
 pub(crate) use geometry::{Geometry, Group, SelfKey, Sizes};
-use head::{Columns, Head, HeadGradient};
+use head::{Head, HeadGradient};
 
 use super::{
     layer_norm::{backward_row, moments},
