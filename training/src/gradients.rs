@@ -8,7 +8,7 @@ use crate::{
     config::{ConsistencyConfig, DataConfig, RankerConfig, RankerLoss, TaskConfig, TrainConfig},
     init,
     loss::Losses,
-    model::Params,
+    model::{Cut, Forward, Params, Sequence, Tokens},
     sample::Sampler,
 };
 
@@ -134,6 +134,46 @@ fn lists() -> RankerConfig {
         in_batch_negatives: 2,
         random_negatives: 2,
         ..RankerConfig::default()
+    }
+}
+
+#[test]
+fn a_cut_does_not_see_the_others() {
+    for attention in [Attention::Hstu, Attention::Softmax] {
+        let cfg = model(attention, (3, 2), 3, 6);
+        let params =
+            Params::new(&cfg, DType::F64, |name, shape| init::values(&cfg, 5, name, shape))
+                .unwrap();
+        let train = config(lists(), 0);
+        let batch =
+            Sampler { model: &cfg, config: &train, seed: 4 }.batch(0, &[0, 1, 2], &histories());
+        let forward = Forward { cfg: &cfg, params: &params, dropout: 0.0, seed: 0 };
+        let candidates: Vec<u32> = (0..batch.cuts.len() as u32 * 3).map(|i| 1 + i % 22).collect();
+        let run = |sequences: &[Sequence], cuts: &[Cut], candidates: &[u32]| -> Vec<f64> {
+            let tokens = Tokens::new(&cfg, sequences, cuts);
+            let generated = forward.generate(&tokens).unwrap();
+            let all: Vec<usize> = (0..cuts.len()).collect();
+            let scores = forward.rank((&tokens, &generated), &all, candidates, false).unwrap();
+            let users = generated.user_embeddings.flatten_all().unwrap().to_vec1().unwrap();
+            [users, scores.flatten_all().unwrap().to_vec1().unwrap()].concat()
+        };
+        let together = run(&batch.sequences, &batch.cuts, &candidates);
+        let (n, d) = (cfg.n_tasks(), cfg.d_model);
+        for (i, cut) in batch.cuts.iter().enumerate() {
+            // The prefix alone: later behaviours are not even there.
+            let whole = &batch.sequences[cut.sequence];
+            let prefix = Sequence {
+                items: whole.items[..cut.at].to_vec(),
+                actions: whole.actions[..cut.at].to_vec(),
+                times: whole.times[..cut.at].to_vec(),
+            };
+            let alone =
+                run(&[prefix], &[Cut { sequence: 0, ..*cut }], &candidates[3 * i..3 * i + 3]);
+            let users = &together[i * n * d..(i + 1) * n * d];
+            let scores = &together[batch.cuts.len() * n * d + i * 3 * n..][..3 * n];
+            let same = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
+            assert!(same(users, &alone[..n * d]) && same(scores, &alone[n * d..]), "cut {i}");
+        }
     }
 }
 

@@ -290,3 +290,31 @@ fn log_softmax(x: &Tensor) -> Result<Tensor> {
     let sum = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
     shifted.broadcast_sub(&sum)
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Var;
+
+    use super::*;
+
+    #[test]
+    fn divergence_is_that_of_the_definition_and_so_is_its_gradient() {
+        let teacher = [0.3_f64, -1.2, 2.0, 0.1];
+        let student = [1.0_f64, 0.4, -0.7, 0.2];
+        let softmax = |x: &[f64]| -> Vec<f64> {
+            let sum: f64 = x.iter().map(|x| x.exp()).sum();
+            x.iter().map(|x| x.exp() / sum).collect()
+        };
+        let (p, q) = (softmax(&teacher), softmax(&student));
+        let expected: f64 = p.iter().zip(&q).map(|(p, q)| p * (p / q).ln()).sum();
+        let tensor = |x: &[f64]| Tensor::from_slice(x, (1, 4), &Device::Cpu).unwrap();
+        let student = Var::from_tensor(&tensor(&student)).unwrap();
+        let found = divergence(&tensor(&teacher), &student).unwrap().sum_all().unwrap();
+        assert!((found.to_scalar::<f64>().unwrap() - expected).abs() < 1e-12);
+        let grads = found.backward().unwrap();
+        let grad: Vec<f64> = grads.get(&student).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        for ((g, q), p) in grad.iter().zip(&q).zip(&p) {
+            assert!((g - (q - p)).abs() < 1e-12, "the gradient of the student's logits is q - p");
+        }
+    }
+}
