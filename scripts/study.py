@@ -108,10 +108,12 @@ def movielens(args):
     make_all(full + base)
     last = "value"
     lines = ["# MovieLens-100k", "",
-             f"`make movielens`: {args.ties} seeds of tied times x {args.seeds} model seeds, test behaviours, whole catalogue, seen "
+             f"`scripts/study.py movielens --ties {args.ties} --seeds {args.seeds}`: {args.ties} seeds of tied times, "
+             f"{args.seeds} of the model, test behaviours, whole catalogue, seen "
              "items left out; paired bootstrap over users, all runs of a user drawn together.", "",
              f"Training took {statistics.mean(r.minutes() for r in full):.1f} minutes on one thread "
-             f"(longest {max(r.minutes() for r in full):.1f}), `baseline` {statistics.mean(r.minutes() for r in base):.1f}.", "",
+             f"(longest {max(r.minutes() for r in full):.1f}), `baseline` {statistics.mean(r.minutes() for r in base):.1f}, beside "
+             "whatever else the machine did; docs/benchmarks.md has the time of a run alone on two cores.", "",
              "## NDCG@10", "", *HEADER]
 
     def add(label, of, against, metric, first, second):

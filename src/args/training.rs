@@ -28,7 +28,7 @@ pub(crate) struct SimulateArgs {
     /// Seed of everything that is random
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Let all items cost the same; else appealing ones are cheap, so that clicks and value ask for different orders
+    /// Let interest alone say what is worth showing; else appealing items are cheap, and clicks and value ask for different orders
     #[arg(long)]
     pub(crate) no_conflict: bool,
     /// How much the logarithm of the price falls with the appeal

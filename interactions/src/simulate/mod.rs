@@ -2,7 +2,7 @@
 //!
 //! Items form series, each a ring in an order that their ids don't tell. A user follows a few series, and
 //! what comes next depends on the last item seen in *each* of them. Every item has an appeal (how clicky
-//! it is) and a price. Under [`Simulation::conflict`] appealing items are cheap, without it all cost the same.
+//! it is) and a price. Under [`Simulation::conflict`] appealing items are cheap, without it the order of interest is that of value.
 //!
 //! | step | item |
 //! | --- | --- |

@@ -19,7 +19,9 @@ pub struct Simulation {
     pub min_events: usize,
     /// Most impressions of a user; not more than there are items, since nothing is shown twice.
     pub max_events: usize,
-    /// Are appealing items cheap (`true`), or do all items cost 1 (`false`)?
+    /// Under conflict appealing items are clicked more and cost less, and users buy more in some of their series.
+    /// Without it only interest says what an item is worth: all cost 1, and clicks and conversions
+    /// depend on whether the series is followed and the item its next.
     pub conflict: bool,
     /// Decides all that is random.
     pub seed: u64,

@@ -40,7 +40,11 @@ impl Taste {
     pub(super) fn conversion(&self, world: &World, series: usize) -> f64 {
         let odds = &world.simulation.conversion;
         let known = self.followed.iter().find(|f| f.series == series);
-        let affinity = known.map_or(odds.stranger, |f| f.affinity);
+        let affinity = match known {
+            None => odds.stranger,
+            Some(followed) if world.simulation.conflict => followed.affinity,
+            Some(_) => 0.0,
+        };
         sigmoid(odds.base + odds.affinity * affinity)
     }
 }

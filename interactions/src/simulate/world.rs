@@ -108,6 +108,7 @@ impl World {
     pub(super) fn click(&self, item: u32, is_successor: bool) -> f64 {
         let odds = &self.simulation.click;
         let order = if is_successor { odds.successor } else { 0.0 };
-        sigmoid(odds.base + odds.appeal * self.appeal[item as usize] + order)
+        let appeal = if self.simulation.conflict { self.appeal[item as usize] } else { 0.0 };
+        sigmoid(odds.base + odds.appeal * appeal + order)
     }
 }
