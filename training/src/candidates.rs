@@ -1,6 +1,6 @@
 //! The lists that the ranker learns from: targets, hard negatives, other users' targets, anything.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use rand::{Rng, seq::index};
 use rand_chacha::ChaCha8Rng;
@@ -30,6 +30,8 @@ pub(crate) fn draw(
     let negatives = config.hard_negatives + config.in_batch_negatives + config.random_negatives;
     let mut lists =
         Lists { items: vec![], count: n_tasks + negatives, targets: vec![], log_q: vec![] };
+    let (frequency, in_batch) = (frequencies(batch), config.in_batch_negatives as f64);
+    let anything = config.random_negatives.max(1) as f64 / n_items as f64;
     for &cut in &batch.ranked {
         let mut list = List::new(batch, cut);
         let targets = &batch.targets[cut * n_tasks..(cut + 1) * n_tasks];
@@ -48,12 +50,23 @@ pub(crate) fn draw(
         let place = |item: u32| list.items.iter().position(|&i| i == item);
         lists.targets.extend(targets.iter().map(|t| t.and_then(|t| place(t.item))));
         lists.items.extend(&list.items);
-        let others = config.in_batch_negatives + config.random_negatives;
-        let rare = others.max(1) as f64 / n_items as f64;
-        let often = |item: &u32| if hard.takes(logits, *item) { rare + hard.share } else { rare };
-        lists.log_q.extend(list.items.iter().map(|item| often(item).ln()));
+        let often = |item: &u32| {
+            let hard = if hard.takes(logits, *item) { hard.share } else { 0.0 };
+            let targets = in_batch * frequency.get(item).copied().unwrap_or(0.0);
+            (hard + targets + anything).ln()
+        };
+        lists.log_q.extend(list.items.iter().map(often));
     }
     lists
+}
+
+/// Share of each item in the targets of a batch, absent targets counted.
+fn frequencies(batch: &Batch) -> HashMap<u32, f64> {
+    let mut shares = HashMap::new();
+    for target in batch.targets.iter().flatten() {
+        *shares.entry(target.item).or_insert(0.0) += 1.0 / batch.targets.len() as f64;
+    }
+    shares
 }
 
 /// The best items of a row of logits, some of which were drawn.
