@@ -3,7 +3,7 @@
 use onr_interactions::Event;
 
 use super::counts::{Neighbours, Reach, Training};
-use super::{Peer, validation};
+use super::{Peer, best_reach, validation};
 use crate::{EvaluateError, Histories};
 
 /// How [`CoOccurrence`] counts.
@@ -79,16 +79,14 @@ impl CoOccurrence {
         users: Option<&[usize]>,
     ) -> Result<Self, EvaluateError> {
         let training = Training::read(histories)?;
-        let mut best = (f64::NEG_INFINITY, Self::new(&training, CoOccurrenceSettings::default()));
-        for reach in Reach::grid() {
-            let settings = CoOccurrenceSettings { reach, ..CoOccurrenceSettings::default() };
-            let mut peer = Self::new(&training, settings);
-            let ndcg = validation(&mut peer, histories, users)?;
-            if ndcg > best.0 {
-                best = (ndcg, peer);
-            }
-        }
-        let (mut ndcg, mut peer) = best;
+        let with =
+            |reach| Self::new(&training, CoOccurrenceSettings { reach, ..Default::default() });
+        let (mut ndcg, mut peer) = best_reach(
+            Self::new(&training, CoOccurrenceSettings::default()),
+            with,
+            histories,
+            users,
+        )?;
         let mut chosen = peer.settings;
         for settings in chosen.weights() {
             peer.settings = settings;

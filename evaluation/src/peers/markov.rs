@@ -3,7 +3,7 @@
 use onr_interactions::Event;
 
 use super::counts::{Neighbours, Reach, Training};
-use super::{Peer, validation};
+use super::{Peer, best_reach, validation};
 use crate::{EvaluateError, Histories};
 
 /// How [`Markov`] counts.
@@ -54,15 +54,9 @@ impl Markov {
         users: Option<&[usize]>,
     ) -> Result<Self, EvaluateError> {
         let training = Training::read(histories)?;
-        let mut best = (f64::NEG_INFINITY, Self::new(&training, MarkovSettings::default()));
-        for reach in Reach::grid() {
-            let mut peer = Self::new(&training, MarkovSettings { reach, ..Default::default() });
-            let ndcg = validation(&mut peer, histories, users)?;
-            if ndcg > best.0 {
-                best = (ndcg, peer);
-            }
-        }
-        let (mut ndcg, mut peer) = best;
+        let with = |reach| Self::new(&training, MarkovSettings { reach, ..Default::default() });
+        let (mut ndcg, mut peer) =
+            best_reach(Self::new(&training, MarkovSettings::default()), with, histories, users)?;
         let mut chosen = peer.settings;
         for smoothing in [10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0] {
             peer.settings.smoothing = smoothing;

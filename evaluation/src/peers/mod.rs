@@ -87,3 +87,21 @@ fn validation<H: Histories + ?Sized>(
         .for_each(|row| mean.add(row));
     Ok(mean.get().unwrap_or(0.0))
 }
+
+/// The best of a kind of peer over all reaches, and its NDCG@10 on the validation fold; of equals the first.
+fn best_reach<P: Recommender, H: Histories + ?Sized>(
+    fallback: P,
+    with: impl Fn(Reach) -> P,
+    histories: &H,
+    users: Option<&[usize]>,
+) -> Result<(f64, P), EvaluateError> {
+    let mut best = (f64::NEG_INFINITY, fallback);
+    for reach in Reach::grid() {
+        let mut peer = with(reach);
+        let ndcg = validation(&mut peer, histories, users)?;
+        if ndcg > best.0 {
+            best = (ndcg, peer);
+        }
+    }
+    Ok(best)
+}
