@@ -3,9 +3,10 @@
 
 use std::{fs, path::Path};
 
-const ALLOWED: [(&str, &str, &[&str]); 8] = [
+const ALLOWED: [(&str, &str, &[&str]); 9] = [
     ("onr-graphs", "graphs", &[]),
-    ("onr-exporter", "exporter", &["onr-graphs"]),
+    ("onr-onnx", "onnx", &[]),
+    ("onr-exporter", "exporter", &["onr-graphs", "onr-onnx"]),
     ("onr-requests", "requests", &[]),
     ("onr-interactions", "interactions", &["onr-requests"]),
     ("onr-evaluation", "evaluation", &["onr-interactions"]),
@@ -14,12 +15,13 @@ const ALLOWED: [(&str, &str, &[&str]); 8] = [
         "training",
         &["onr-graphs", "onr-exporter", "onr-requests", "onr-interactions", "onr-evaluation"],
     ),
-    ("onr-runtime", "runtime", &["onr-graphs", "onr-exporter", "onr-requests"]),
+    ("onr-runtime", "runtime", &["onr-graphs", "onr-onnx", "onr-exporter", "onr-requests"]),
     (
         "onr",
         ".",
         &[
             "onr-graphs",
+            "onr-onnx",
             "onr-exporter",
             "onr-requests",
             "onr-interactions",

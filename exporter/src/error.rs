@@ -6,6 +6,7 @@ use std::{
 };
 
 use onr_graphs::{BuildError, DType};
+use onr_onnx::OnnxError;
 
 /// Why a checkpoint could not be read or a directory not be written.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +139,17 @@ pub enum ExportError {
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<OnnxError> for ExportError {
+    fn from(error: OnnxError) -> Self {
+        match error {
+            OnnxError::Read { file, cause } => Self::Read { file, cause },
+            OnnxError::Escape { file, location } => Self::Escape { file, location },
+            OnnxError::Invalid { file, reason } => Self::Onnx { file, reason },
+            other => Self::Onnx { file: PathBuf::new(), reason: other.to_string() },
+        }
+    }
 }
 
 impl ExportError {

@@ -297,7 +297,7 @@ fn is_sealed(text: &str, sha256: &str) -> bool {
 
 /// A file of the directory; its name must not leave it.
 fn artifact_path(dir: &Path, name: &str) -> Result<PathBuf, ManifestError> {
-    Ok(onr_exporter::checkpoint::confined(&dir.join(MANIFEST_FILE), name)?)
+    Ok(onr_onnx::confined(&dir.join(MANIFEST_FILE), name)?)
 }
 
 fn model_table(cfg: &ModelConfig) -> toml::Table {

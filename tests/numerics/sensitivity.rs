@@ -7,11 +7,9 @@ use std::{
     path::Path,
 };
 
-use onr_exporter::{
-    Checkpoint, ExportedGraph, Silent, WEIGHTS_FILE,
-    onnx::proto::{EXTERNAL, ModelProto},
-};
+use onr_exporter::{Checkpoint, ExportedGraph, Silent, WEIGHTS_FILE};
 use onr_graphs::{Attention, GraphOptions, ModelConfig};
+use onr_onnx::proto::{EXTERNAL, ModelProto};
 use onr_requests::{Limits, Request, random_requests};
 use onr_runtime::parity::Reference;
 use prost::Message as _;

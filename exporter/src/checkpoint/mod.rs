@@ -1,22 +1,21 @@
 //! Weights on disk: one safetensors file, or shards with an index, mapped and never copied.
 
 mod convert;
-mod map;
 mod write;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     ops::{ControlFlow, Range},
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use onr_graphs::{DType, ModelConfig, model::weights::checkpoint as specs};
+use onr_onnx::{Mapped, confined};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 pub use convert::{Narrowing, convert, dither};
-pub(crate) use map::Mapped;
 pub use write::write;
 
 use crate::{
@@ -303,19 +302,5 @@ pub const fn float_type(dtype: Dtype) -> Option<DType> {
         Dtype::F16 => Some(DType::F16),
         Dtype::BF16 => Some(DType::BF16),
         _ => None,
-    }
-}
-
-/// Resolves a file name found in `from`; refuses one that leaves its directory.
-///
-/// # Errors
-/// [`ExportError::Escape`].
-pub fn confined(from: &Path, location: &str) -> Result<PathBuf, ExportError> {
-    let inside = Path::new(location).components().all(|c| matches!(c, Component::Normal(_)));
-    let root = from.parent().unwrap_or_else(|| Path::new(""));
-    if inside && !location.is_empty() {
-        Ok(root.join(location))
-    } else {
-        Err(ExportError::Escape { file: from.to_owned(), location: location.to_owned() })
     }
 }

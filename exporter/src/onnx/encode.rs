@@ -8,11 +8,13 @@ use onr_graphs::{
     graph::{Attr, Literal, Node, Role, Value, ValueId},
     ops::minimum_opset,
 };
-
-use super::proto::{
-    AttributeProto, DimensionProto, EXTERNAL, GraphProto, ModelProto, NodeProto,
-    OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto,
-    TypeProto, ValueInfoProto, attribute_type,
+use onr_onnx::{
+    ElemType,
+    proto::{
+        AttributeProto, DimensionProto, EXTERNAL, GraphProto, ModelProto, NodeProto,
+        OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto,
+        TypeProto, ValueInfoProto, attribute_type,
+    },
 };
 
 /// Where the bytes of a weight lie in the external file.
@@ -60,14 +62,16 @@ pub fn encode(
             domain: Some(String::new()),
             version: Some(opset),
         }],
-        metadata_props: metadata.iter().map(|(k, v)| entry(k, v)).collect(),
+        metadata_props: metadata.iter().map(|(k, v)| StringStringEntryProto::new(k, v)).collect(),
         graph: Some(GraphProto {
             node: graph.nodes.iter().map(|n| node(graph, n)).collect(),
             name: Some(graph.name.clone()),
             initializer,
             input: infos(&graph.inputs),
             output: infos(&graph.outputs),
+            ..GraphProto::default()
         }),
+        ..ModelProto::default()
     }
 }
 
@@ -80,16 +84,15 @@ const fn ir_version(opset: i64) -> i64 {
     }
 }
 
-/// `TensorProto.DataType` of an element type.
+/// The ONNX type of an element type.
 #[must_use]
-pub(crate) const fn elem_type(dtype: DType) -> i32 {
+pub const fn elem_type(dtype: DType) -> ElemType {
     match dtype {
-        DType::F32 => 1,
-        DType::I64 => 7,
-        DType::Bool => 9,
-        DType::F16 => 10,
-        DType::BF16 => 16,
-        _ => 0,
+        DType::F32 => ElemType::Float,
+        DType::F16 => ElemType::Float16,
+        DType::BF16 => ElemType::Bfloat16,
+        DType::Bool => ElemType::Bool,
+        _ => ElemType::Int64,
     }
 }
 
@@ -101,6 +104,7 @@ fn node(graph: &Graph, node: &Node) -> NodeProto {
         name: Some(node.name.clone()),
         op_type: Some(node.op.to_owned()),
         attribute: node.attrs.iter().map(|(name, attr)| attribute(name, attr)).collect(),
+        ..NodeProto::default()
     }
 }
 
@@ -112,7 +116,7 @@ fn attribute(name: &str, attr: &Attr) -> AttributeProto {
             attribute_type::INT
         }
         Attr::Type(dtype) => {
-            out.i = Some(elem_type(*dtype).into());
+            out.i = Some(elem_type(*dtype).code().into());
             attribute_type::INT
         }
         Attr::Ints(list) => {
@@ -131,7 +135,7 @@ fn attribute(name: &str, attr: &Attr) -> AttributeProto {
 fn tensor(value: &Value) -> TensorProto {
     TensorProto {
         dims: value.shape.iter().filter_map(Dim::fixed).map(|n| n as i64).collect(),
-        data_type: Some(elem_type(value.dtype)),
+        data_type: Some(elem_type(value.dtype).code()),
         name: Some(value.name.clone()),
         ..TensorProto::default()
     }
@@ -140,9 +144,9 @@ fn tensor(value: &Value) -> TensorProto {
 fn external(value: &Value, location: &str, place: Placement) -> TensorProto {
     TensorProto {
         external_data: vec![
-            entry("location", location),
-            entry("offset", &place.offset.to_string()),
-            entry("length", &place.length.to_string()),
+            StringStringEntryProto::new("location", location),
+            StringStringEntryProto::new("offset", &place.offset.to_string()),
+            StringStringEntryProto::new("length", &place.length.to_string()),
         ],
         data_location: Some(EXTERNAL),
         ..tensor(value)
@@ -159,24 +163,21 @@ fn inline(value: &Value, literal: &Literal) -> TensorProto {
             _ => list.iter().flat_map(|x| x.to_le_bytes()).collect(),
         },
     };
-    TensorProto { raw_data: Some(raw), ..tensor(value) }
+    TensorProto { raw_data: Some(Vec::into(raw)), ..tensor(value) }
 }
 
 fn info(value: &Value) -> ValueInfoProto {
     let dim = value.shape.iter().map(|d| match d.fixed() {
-        Some(n) => DimensionProto { dim_value: Some(n as i64), dim_param: None },
-        None => DimensionProto { dim_value: None, dim_param: Some(d.to_string()) },
+        Some(n) => DimensionProto { dim_value: Some(n as i64), ..DimensionProto::default() },
+        None => DimensionProto { dim_param: Some(d.to_string()), ..DimensionProto::default() },
     });
     let tensor_type = TensorTypeProto {
-        elem_type: Some(elem_type(value.dtype)),
+        elem_type: Some(elem_type(value.dtype).code()),
         shape: Some(TensorShapeProto { dim: dim.collect() }),
     };
     ValueInfoProto {
         name: Some(value.name.clone()),
-        r#type: Some(TypeProto { tensor_type: Some(tensor_type) }),
+        r#type: Some(TypeProto { tensor_type: Some(tensor_type), ..TypeProto::default() }),
+        ..ValueInfoProto::default()
     }
-}
-
-fn entry(key: &str, value: &str) -> StringStringEntryProto {
-    StringStringEntryProto { key: Some(key.to_owned()), value: Some(value.to_owned()) }
 }

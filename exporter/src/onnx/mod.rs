@@ -1,7 +1,6 @@
 //! The ONNX wire format.
 
 mod encode;
-pub mod proto;
 mod read;
 mod weights;
 

@@ -1,16 +1,16 @@
 //! What an ONNX file says about itself, without its weights.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use onr_graphs::DType;
-use prost::Message;
+use onr_onnx::{
+    ElemType, Model,
+    proto::{EXTERNAL, GraphProto, ValueInfoProto},
+};
 use serde::Serialize;
 
-use super::{
-    encode::elem_type,
-    proto::{EXTERNAL, GraphProto, ModelProto, ValueInfoProto},
-};
-use crate::{checkpoint::confined, error::ExportError, export::TensorInfo};
+use super::encode::elem_type;
+use crate::{error::ExportError, export::TensorInfo};
 
 /// An ONNX file, read and checked for where its weights lie.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,29 +44,30 @@ impl OnnxFile {
     /// [`ExportError::Read`], [`ExportError::Onnx`] for what is no model or names bytes that its
     /// external file doesn't have, [`ExportError::Escape`] for external data outside its directory.
     pub fn read(path: &Path) -> Result<Self, ExportError> {
-        let bytes = fs::read(path).map_err(|cause| ExportError::read(path, cause))?;
-        let refuse = |reason: String| ExportError::Onnx { file: path.to_owned(), reason };
-        let model = ModelProto::decode(bytes.as_slice()).map_err(|e| refuse(e.to_string()))?;
-        let graph = model.graph.ok_or_else(|| refuse("it has no graph".into()))?;
-        let default = |d: &Option<String>| matches!(d.as_deref(), None | Some("" | "ai.onnx"));
-        let opset = model.opset_import.iter().find(|o| default(&o.domain));
-        let props = model.metadata_props.into_iter();
+        Ok(Self::of(&Model::open(path)?))
+    }
+
+    /// What a model says about itself.
+    #[must_use]
+    pub fn of(model: &Model) -> Self {
+        let (proto, graph) = (model.proto(), model.graph());
+        let props = proto.metadata_props.iter().cloned();
         let mut operators = BTreeMap::new();
         for node in &graph.node {
-            *operators.entry(node.op_type.clone().unwrap_or_default()).or_default() += 1;
+            *operators.entry(node.op().to_owned()).or_default() += 1;
         }
-        Ok(Self {
-            producer: model.producer_name.unwrap_or_default(),
-            ir_version: model.ir_version.unwrap_or_default(),
-            opset: opset.and_then(|o| o.version).unwrap_or_default(),
+        Self {
+            producer: proto.producer_name.clone().unwrap_or_default(),
+            ir_version: proto.ir_version.unwrap_or_default(),
+            opset: model.opset(),
             metadata: props.filter_map(|p| Some((p.key?, p.value?))).collect(),
-            inputs: inputs(&graph),
+            inputs: inputs(graph),
             outputs: graph.output.iter().map(info).collect(),
             operators,
             initializers: graph.initializer.len(),
-            external: external(path, &graph)?,
-            name: graph.name.unwrap_or_default(),
-        })
+            external: external(model),
+            name: graph.name.clone().unwrap_or_default(),
+        }
     }
 }
 
@@ -75,41 +76,28 @@ fn inputs(graph: &GraphProto) -> Vec<TensorInfo> {
     graph.input.iter().filter(|v| !is_initializer(v)).map(info).collect()
 }
 
-/// External files and the bytes used of each, all inside the model's directory.
-fn external(path: &Path, graph: &GraphProto) -> Result<BTreeMap<String, u64>, ExportError> {
+/// External files and the bytes used of each.
+fn external(model: &Model) -> BTreeMap<String, u64> {
     let mut files: BTreeMap<String, u64> = BTreeMap::new();
-    let mut ends: BTreeMap<String, u64> = BTreeMap::new();
-    for tensor in graph.initializer.iter().filter(|t| t.data_location == Some(EXTERNAL)) {
-        let location = tensor.external("location").unwrap_or_default().to_owned();
-        confined(path, &location)?;
-        let number = |key| tensor.external(key).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
-        let length = number("length");
-        *files.entry(location.clone()).or_default() += length;
-        let end = ends.entry(location).or_default();
-        *end = (*end).max(number("offset").saturating_add(length));
+    for tensor in model.graph().initializer.iter().filter(|t| t.data_location == Some(EXTERNAL)) {
+        let length = model.bytes(tensor).map_or(0, |bytes| bytes.len() as u64);
+        *files.entry(tensor.external("location").unwrap_or_default().to_owned()).or_default() +=
+            length;
     }
-    for (location, end) in ends {
-        let file = confined(path, &location)?;
-        let size = fs::metadata(&file).map_err(|cause| ExportError::read(&file, cause))?.len();
-        if end > size {
-            return Err(ExportError::Onnx {
-                file: path.to_owned(),
-                reason: format!("it reads {end} bytes of {location}, which has {size}"),
-            });
-        }
-    }
-    Ok(files)
+    files
 }
 
 fn info(value: &ValueInfoProto) -> TensorInfo {
-    let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let tensor = value.tensor();
     let dims = tensor.and_then(|t| t.shape.as_ref()).map(|s| s.dim.as_slice()).unwrap_or_default();
-    let elem = tensor.and_then(|t| t.elem_type).unwrap_or_default();
+    let code = tensor.and_then(|t| t.elem_type).unwrap_or_default();
     let known = [DType::F32, DType::F16, DType::BF16, DType::I64, DType::Bool];
-    let dtype = known.into_iter().find(|t| elem_type(*t) == elem);
+    let ours = known.into_iter().find(|t| elem_type(*t).code() == code);
+    let theirs =
+        || ElemType::of(code).map_or_else(|| format!("onnx-type-{code}"), |t| t.to_string());
     TensorInfo {
         name: value.name.clone().unwrap_or_default(),
-        dtype: dtype.map_or_else(|| format!("onnx-type-{elem}"), |t| t.name().to_owned()),
+        dtype: ours.map_or_else(theirs, |t| t.name().to_owned()),
         shape: dims
             .iter()
             .map(|d| match (&d.dim_param, d.dim_value) {
