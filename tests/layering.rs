@@ -3,9 +3,10 @@
 
 use std::{fs, path::Path};
 
-const ALLOWED: [(&str, &str, &[&str]); 9] = [
+const ALLOWED: [(&str, &str, &[&str]); 10] = [
     ("onr-graphs", "graphs", &[]),
     ("onr-onnx", "onnx", &[]),
+    ("onr-precision", "precision", &["onr-onnx"]),
     ("onr-exporter", "exporter", &["onr-graphs", "onr-onnx"]),
     ("onr-requests", "requests", &[]),
     ("onr-interactions", "interactions", &["onr-requests"]),
