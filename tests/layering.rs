@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-const ALLOWED: [(&str, &str, &[&str]); 10] = [
+const ALLOWED: [(&str, &str, &[&str]); 11] = [
     ("onr-graphs", "graphs", &[]),
     ("onr-onnx", "onnx", &[]),
     ("onr-precision", "precision", &["onr-onnx"]),
@@ -17,6 +17,7 @@ const ALLOWED: [(&str, &str, &[&str]); 10] = [
         &["onr-graphs", "onr-exporter", "onr-requests", "onr-interactions", "onr-evaluation"],
     ),
     ("onr-runtime", "runtime", &["onr-graphs", "onr-onnx", "onr-exporter", "onr-requests"]),
+    ("onr-calibration", "calibration", &[]),
     (
         "onr",
         ".",
