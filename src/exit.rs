@@ -11,6 +11,8 @@ mod training {
     }
 }
 
+mod precision;
+
 use std::{io::ErrorKind, process::ExitCode};
 
 use onr_exporter::ExportError;
@@ -116,7 +118,7 @@ fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<St
     if let Some(e) = cause.downcast_ref::<RequestError>() {
         return Some((of_request(e), e.hint()));
     }
-    training::opinion(cause)
+    precision::opinion(cause).or_else(|| training::opinion(cause))
 }
 
 fn of_parity(e: &ParityError) -> Exit {

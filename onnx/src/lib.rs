@@ -4,6 +4,7 @@
 //! graph says about its values. Files are mapped, so a model of gigabytes costs what is read of it.
 //! Never here: running a model, or a decision about its numbers.
 
+pub mod edit;
 mod elem;
 mod error;
 mod graph;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use onr_graphs::DType;
 
-use crate::tensor::Feeds;
+use crate::tensor::{Feeds, Floats};
 
 /// One engine that can run an exported graph: tract, ONNX Runtime.
 pub trait Backend: Sync {
@@ -31,6 +31,24 @@ pub trait Session {
     /// [`RunError::Feed`] when an input is missing, unknown or of the wrong type or rank, and
     /// [`RunError::Run`] when the engine fails.
     fn run(&mut self, feeds: &Feeds) -> Result<Feeds, RunError>;
+
+    /// Runs the graph once and shows every float output where it lies: calibration reads each number
+    /// once and keeps none.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    fn observe(
+        &mut self,
+        feeds: &Feeds,
+        look: &mut dyn FnMut(&str, &[usize], Floats<'_>),
+    ) -> Result<(), RunError> {
+        for (name, tensor) in self.run(feeds)? {
+            if let Some(floats) = Floats::of(&tensor) {
+                look(&name, tensor.shape(), floats);
+            }
+        }
+        Ok(())
+    }
 
     /// Where the graph really runs, read back from the engine: how a silent fall-back is caught.
     fn placement(&self) -> Placement;

@@ -7,6 +7,8 @@ pub mod backend;
 pub mod backends;
 pub mod builder;
 pub mod builders;
+#[cfg(feature = "ort")]
+pub mod calibrate;
 pub mod libraries;
 pub mod manifest;
 pub mod parity;

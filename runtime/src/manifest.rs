@@ -297,7 +297,8 @@ fn is_sealed(text: &str, sha256: &str) -> bool {
 
 /// A file of the directory; its name must not leave it.
 fn artifact_path(dir: &Path, name: &str) -> Result<PathBuf, ManifestError> {
-    Ok(onr_onnx::confined(&dir.join(MANIFEST_FILE), name)?)
+    let file = onr_onnx::confined(&dir.join(MANIFEST_FILE), name);
+    Ok(file.map_err(ExportError::from)?)
 }
 
 fn model_table(cfg: &ModelConfig) -> toml::Table {

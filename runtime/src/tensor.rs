@@ -27,6 +27,38 @@ pub enum Data {
     Bool(Vec<bool>),
 }
 
+/// The elements of a float tensor, wherever they lie.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "one variant per float `DType`, named alike")]
+pub enum Floats<'a> {
+    F32(&'a [f32]),
+    F16(&'a [f16]),
+    BF16(&'a [bf16]),
+}
+
+impl<'a> Floats<'a> {
+    /// The elements of a tensor; `None` for integers.
+    #[must_use]
+    pub fn of(tensor: &'a HostTensor) -> Option<Self> {
+        match &tensor.data {
+            Data::F32(values) => Some(Self::F32(values)),
+            Data::F16(values) => Some(Self::F16(values)),
+            Data::BF16(values) => Some(Self::BF16(values)),
+            _ => None,
+        }
+    }
+
+    /// A copy as a tensor.
+    #[must_use]
+    pub fn to_tensor(self, shape: &[usize]) -> HostTensor {
+        match self {
+            Self::F32(values) => HostTensor::of(shape, values.to_vec()),
+            Self::F16(values) => HostTensor::of(shape, values.to_vec()),
+            Self::BF16(values) => HostTensor::of(shape, values.to_vec()),
+        }
+    }
+}
+
 impl Data {
     /// Number of elements.
     #[must_use]

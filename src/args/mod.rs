@@ -2,6 +2,7 @@
 
 mod build;
 mod data;
+mod precision;
 #[cfg(feature = "training")]
 mod training;
 
@@ -11,6 +12,7 @@ pub(crate) use build::{
     BuildEngineArgs, CandidateArg, ExportArgs, ExportChoiceArgs, IoPrecisionArg, ParityArgs,
 };
 pub(crate) use data::{ImportArgs, InitArgs, InspectArgs, RequestsArgs, VerifyArgs};
+pub(crate) use precision::{CalibrateArgs, CalibrateCommand, MergeArgs};
 #[cfg(feature = "training")]
 pub(crate) use training::{
     ClusterArgs, CompareArgs, EvaluateArgs, HistoryArgs, MetricArg, SimulateArgs, TrainArgs,
@@ -74,6 +76,8 @@ pub(crate) enum Command {
     Cluster(ClusterArgs),
     /// Write ONNX graphs and their shared weights
     Export(ExportArgs),
+    /// Measure the ranges of all values of all graphs on real requests
+    Calibrate(CalibrateArgs),
     /// Compare what lies in a directory with the CPU reference
     Parity(ParityArgs),
     /// Export, prove parity and compile TensorRT plans: the main job

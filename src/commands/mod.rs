@@ -1,6 +1,7 @@
 //! The work. Each verb takes its arguments and returns a report; none prints.
 
 mod build_engine;
+mod calibrate;
 #[cfg(feature = "training")]
 mod cluster;
 #[cfg(feature = "training")]
@@ -50,6 +51,7 @@ pub(crate) fn run(command: Command, detail: Detail, context: &Context) -> anyhow
         #[cfg(feature = "training")]
         Command::Cluster(args) => Shown::of(&cluster::run(&args)?, detail),
         Command::Export(args) => Shown::of(&export::run(&args, context)?, detail),
+        Command::Calibrate(args) => Shown::of(&calibrate::run(&args, context)?, detail),
         Command::Parity(args) => Shown::of(&parity::run(&args, context)?, detail),
         Command::BuildEngine(args) => Shown::of(&build_engine::run(&args, context)?, detail),
         Command::Inspect(args) => Shown::of(&inspect::run(&args)?, detail),

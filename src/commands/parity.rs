@@ -42,7 +42,7 @@ pub(crate) fn run(args: &ParityArgs, context: &Context) -> anyhow::Result<Parity
         manifest.verify(&args.dir)?;
     }
     let config = model(&manifest, args)?;
-    let options = options(&manifest, &args.dir)?;
+    let options = manifest_options(&manifest, &args.dir)?;
     for graph in &manifest.graphs {
         OnnxFile::read(&args.dir.join(format!("{}.onnx", graph.name)))?;
     }
@@ -113,16 +113,7 @@ pub(super) fn candidate(
 
 /// The manifest's model, which `--model` may repeat but not change.
 fn model(manifest: &Manifest, args: &ParityArgs) -> anyhow::Result<ModelConfig> {
-    if manifest.model.is_none() {
-        let what = format!("{} holds a file that was compiled as it is", args.dir.display());
-        let hint = "there is no model to build a reference from; its onr.json has the comparison \
-                    of two backends";
-        return Err(Refusal::usage(what).hint(hint).into());
-    }
-    let recorded = manifest.config().map_err(|problems| ManifestError::Format {
-        file: args.dir.join("onr.json"),
-        reason: problems.join("; "),
-    })?;
+    let recorded = manifest_config(manifest, &args.dir)?;
     if let Some(path) = &args.model {
         let given = read_model(path)?;
         anyhow::ensure!(
@@ -134,7 +125,23 @@ fn model(manifest: &Manifest, args: &ParityArgs) -> anyhow::Result<ModelConfig> 
     Ok(recorded)
 }
 
-fn options(manifest: &Manifest, dir: &Path) -> anyhow::Result<GraphOptions> {
+/// The model of a directory.
+pub(super) fn manifest_config(manifest: &Manifest, dir: &Path) -> anyhow::Result<ModelConfig> {
+    if manifest.model.is_none() {
+        let what = format!("{} holds a file that was compiled as it is", dir.display());
+        let hint = "there is no model to build a reference from; its onr.json has the comparison \
+                    of two backends";
+        return Err(Refusal::usage(what).hint(hint).into());
+    }
+    let format = |problems: Vec<String>| ManifestError::Format {
+        file: dir.join("onr.json"),
+        reason: problems.join("; "),
+    };
+    Ok(manifest.config().map_err(format)?)
+}
+
+/// What a directory's graphs were exported with.
+pub(super) fn manifest_options(manifest: &Manifest, dir: &Path) -> anyhow::Result<GraphOptions> {
     let options = manifest.export.as_ref().and_then(|e| e.options());
     options.context(ManifestError::Format {
         file: dir.join("onr.json"),

@@ -2,8 +2,10 @@
 
 mod encode;
 mod read;
+mod save;
 mod weights;
 
-pub use encode::{Placement, encode};
+pub use encode::{Placement, elem_type, encode};
 pub use read::OnnxFile;
+pub use save::{Weights, save};
 pub use weights::check_weights;

@@ -24,7 +24,7 @@ use super::signature::Signature;
 use crate::{
     backend::{Availability, Backend, Placement, RunError, Session},
     libraries::Search,
-    tensor::Feeds,
+    tensor::{Feeds, Floats},
 };
 
 const NAME: &str = "ort";
@@ -105,6 +105,44 @@ impl OrtBackend {
     }
 }
 
+impl OrtBackend {
+    /// Loads a model from memory; tensors in external data are read from files in `folder`. Without
+    /// `pack` weights stay in the files' pages: slower, but never in memory twice.
+    ///
+    /// # Errors
+    /// As [`Backend::open`]; `folder` stands for the file.
+    pub fn open_bytes(
+        &self,
+        model: &[u8],
+        folder: &Path,
+        pack: bool,
+    ) -> Result<Box<dyn Session + Send>, RunError> {
+        let loaded = library::load(&self.search)?;
+        let folder_text = folder.to_string_lossy();
+        let builder = self.builder(&loaded).and_then(|builder| {
+            Ok(builder
+                .with_prepacking(pack)?
+                .with_config_entry(EXTERNAL_FOLDER, folder_text.as_ref())?)
+        });
+        let session = builder.and_then(|mut builder| builder.commit_from_memory(model));
+        Self::session(folder, session)
+    }
+
+    fn session(
+        model: &Path,
+        session: ort::Result<OrtHandle>,
+    ) -> Result<Box<dyn Session + Send>, RunError> {
+        let session = session.map_err(|error| refused(model, &error))?;
+        let placement = library::placement(&session).map_err(|error| refused(model, &error))?;
+        let inputs: Result<_, _> = session.inputs().iter().map(convert::input).collect();
+        let inputs = inputs.map_err(|reason: String| refused(model, &reason))?;
+        Ok(Box::new(OrtSession { session, signature: Signature::new(NAME, inputs), placement }))
+    }
+}
+
+/// Where a model that comes from memory has its external data.
+const EXTERNAL_FOLDER: &str = "session.model_external_initializers_file_folder_path";
+
 impl Backend for OrtBackend {
     fn name(&self) -> &'static str {
         NAME
@@ -129,11 +167,7 @@ impl Backend for OrtBackend {
         let loaded = library::load(&self.search)?;
         let builder = self.builder(&loaded);
         let session = builder.and_then(|mut builder| builder.commit_from_file(model));
-        let session = session.map_err(|error| refused(model, &error))?;
-        let placement = library::placement(&session).map_err(|error| refused(model, &error))?;
-        let inputs: Result<_, _> = session.inputs().iter().map(convert::input).collect();
-        let inputs = inputs.map_err(|reason: String| refused(model, &reason))?;
-        Ok(Box::new(OrtSession { session, signature: Signature::new(NAME, inputs), placement }))
+        Ok(Self::session(model, session)?)
     }
 }
 
@@ -165,6 +199,26 @@ impl Session for OrtSession {
                 Ok((name.to_owned(), tensor))
             })
             .collect()
+    }
+
+    fn observe(
+        &mut self,
+        feeds: &Feeds,
+        look: &mut dyn FnMut(&str, &[usize], Floats<'_>),
+    ) -> Result<(), RunError> {
+        let failed = |reason: String| RunError::Run { backend: NAME, reason };
+        let in_words = |error: ort::Error| failed(error.message().to_owned());
+        let inputs = self.signature.arrange(feeds)?;
+        let inputs: ort::Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>> = inputs
+            .into_iter()
+            .map(|(input, tensor)| Ok((Cow::from(&input.name), convert::to_ort(tensor)?)))
+            .collect();
+        let outputs = self.session.run(inputs.map_err(in_words)?).map_err(in_words)?;
+        for (name, value) in outputs.iter() {
+            convert::look(&value, &mut |shape, floats| look(name, shape, floats))
+                .map_err(|reason| failed(format!("output `{name}` {reason}")))?;
+        }
+        Ok(())
     }
 
     fn placement(&self) -> Placement {

@@ -105,9 +105,9 @@ pub(super) fn keep_history(state: &mut Feeds, present: &Feeds) {
 }
 
 /// Inputs of `append` that lead from a prefix of each history to all of it: the last few behaviours
-/// are new, and the slots where they belong hold junk.
+/// are new, and the slots where they belong hold `filler`.
 #[must_use]
-pub(super) fn append_state(batch: &Batch, encoded: &Feeds, new: usize) -> Feeds {
+pub(crate) fn append_state(batch: &Batch, encoded: &Feeds, new: usize, filler: f32) -> Feeds {
     let rows = batch.inputs["seq_lens"].data().len();
     let fresh = |b: usize| batch.seq_lens.get(b).map_or(0, |n| (*n).min(new - b % 2));
     let len = |b: usize| batch.seq_lens.get(b).copied().unwrap_or(0);
@@ -127,7 +127,7 @@ pub(super) fn append_state(batch: &Batch, encoded: &Feeds, new: usize) -> Feeds 
     keep_history(&mut state, encoded);
     for (name, value) in &mut state {
         if name.starts_with("past_key_values.") {
-            *value = with_junk(value, |b| len(b) - fresh(b));
+            *value = filled(value, filler, |b| len(b) - fresh(b));
         }
     }
     state
@@ -167,8 +167,8 @@ fn copy_rows<T: Copy + Default>(
     out
 }
 
-/// `[B, H, S, Dh]` with junk in slots from `len(b)` on.
-fn with_junk(kv: &HostTensor, len: impl Fn(usize) -> usize) -> HostTensor {
+/// `[B, H, S, Dh]` with `filler` in slots from `len(b)` on.
+fn filled(kv: &HostTensor, filler: f32, len: impl Fn(usize) -> usize) -> HostTensor {
     let (Some(mut data), &[rows, heads, slots, width]) = (kv.to_f32(), kv.shape()) else {
         return kv.clone();
     };
@@ -176,9 +176,9 @@ fn with_junk(kv: &HostTensor, len: impl Fn(usize) -> usize) -> HostTensor {
         for h in 0..heads {
             let start = ((b * heads + h) * slots + len(b)) * width;
             let end = ((b * heads + h) + 1) * slots * width;
-            data[start..end].fill(JUNK);
+            data[start..end].fill(filler);
         }
     }
-    let junk = HostTensor::of(kv.shape(), data);
-    junk.cast_float(kv.dtype()).unwrap_or(junk)
+    let filled = HostTensor::of(kv.shape(), data);
+    filled.cast_float(kv.dtype()).unwrap_or(filled)
 }

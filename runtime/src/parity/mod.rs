@@ -22,6 +22,8 @@ mod verdict;
 /// Row of a report that holds the logits of what `oneranker` retrieved, place by place.
 const RETRIEVED: &str = "retrieved logits";
 
+pub(crate) use chain::append_state;
+
 pub use batch::{Batch, BatchShape, batches};
 pub use compare::{Difference, Differences};
 pub use error::ParityError;

@@ -128,7 +128,8 @@ impl Sides<'_, '_> {
         let base = &batch.inputs;
         let mut states = States { want: base.clone(), got: base.clone(), rounded: base.clone() };
         let kv = self.both(GraphKind::Encode, batch, (&states.want, &states.got), measured)?;
-        let appended = (append_state(batch, &kv.0, NEW), append_state(batch, &kv.1, NEW));
+        let appended =
+            (append_state(batch, &kv.0, NEW, JUNK), append_state(batch, &kv.1, NEW, JUNK));
         self.both(GraphKind::Append, batch, (&appended.0, &appended.1), measured)?;
         keep_history(&mut states.want, &kv.0);
         keep_history(&mut states.got, &kv.1);

@@ -16,7 +16,7 @@ use ort::{
 
 use crate::{
     backends::signature::{Axis, Input},
-    tensor::{Data, Element, HostTensor},
+    tensor::{Data, Element, Floats, HostTensor},
 };
 
 /// One input of a graph; says what it is when it cannot be fed from here.
@@ -71,6 +71,36 @@ pub(super) fn from_ort(value: &DynValue) -> Result<HostTensor, String> {
         .ok()
         .and_then(|sizes| HostTensor::new(sizes, data))
         .ok_or_else(|| format!("does not fill its shape {shape}"))
+}
+
+/// Shows the elements of a float tensor; other tensors are passed over.
+pub(super) fn look(
+    value: &DynValue,
+    look: &mut dyn FnMut(&[usize], Floats<'_>),
+) -> Result<(), String> {
+    let ValueType::Tensor { ty, shape, .. } = value.dtype() else {
+        return Err("is no tensor".to_owned());
+    };
+    let shape: Vec<usize> = shape.iter().map(|n| usize::try_from(*n).unwrap_or(0)).collect();
+    match ty {
+        TensorElementType::Float32 => {
+            let (_, elements) =
+                value.try_extract_tensor::<f32>().map_err(|e| e.message().to_owned())?;
+            look(&shape, Floats::F32(elements));
+        }
+        TensorElementType::Float16 => {
+            if let Data::F16(elements) = raw_out::<f16>(value, *ty)? {
+                look(&shape, Floats::F16(&elements));
+            }
+        }
+        TensorElementType::Bfloat16 => {
+            if let Data::BF16(elements) = raw_out::<bf16>(value, *ty)? {
+                look(&shape, Floats::BF16(&elements));
+            }
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 fn safe_out<T>(value: &DynValue) -> Result<Data, String>

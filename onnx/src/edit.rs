@@ -1,0 +1,123 @@
+//! Changes that several rewrites need.
+
+use std::collections::HashSet;
+
+use crate::{
+    ElemType, Model,
+    proto::{AttributeProto, GraphProto, NodeProto, attribute_type},
+    tensor::tensor,
+};
+
+/// A node of the default domain.
+#[must_use]
+pub fn node(op: &str, name: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
+    let owned = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
+    NodeProto {
+        op_type: Some(op.to_owned()),
+        name: Some(name.to_owned()),
+        input: owned(inputs),
+        output: owned(outputs),
+        ..NodeProto::default()
+    }
+}
+
+/// An integer attribute.
+#[must_use]
+pub fn int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.to_owned()),
+        i: Some(value),
+        r#type: Some(attribute_type::INT),
+        ..AttributeProto::default()
+    }
+}
+
+/// `output = Cast(input)`, the node named after its output.
+#[must_use]
+pub fn cast(input: &str, output: &str, to: ElemType) -> NodeProto {
+    let mut cast = node("Cast", output, &[input], &[output]);
+    cast.attribute.push(int("to", to.code().into()));
+    cast
+}
+
+/// Removes nodes whose results nobody reads, then initializers that nobody reads.
+///
+/// Values that the bodies of `If`, `Loop` and `Scan` take from outside count as read.
+pub fn prune(graph: &mut GraphProto) {
+    let mut live: HashSet<String> = graph.output.iter().map(|o| o.label().to_owned()).collect();
+    let mut keep = vec![false; graph.node.len()];
+    for (at, node) in graph.node.iter().enumerate().rev() {
+        if node.output.iter().any(|o| live.contains(o)) {
+            keep[at] = true;
+            live.extend(node.input.iter().cloned());
+            let bodies = node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs));
+            bodies.for_each(|body| names_read(body, &mut live));
+        }
+    }
+    let mut keep = keep.into_iter();
+    graph.node.retain(|_| keep.next().unwrap_or(false));
+    graph.initializer.retain(|t| live.contains(t.label()));
+    let made: HashSet<_> = graph.node.iter().flat_map(|n| n.output.iter().cloned()).collect();
+    graph.value_info.retain(|info| made.contains(info.label()));
+}
+
+/// All names that a body reads, its own values included.
+fn names_read(body: &GraphProto, names: &mut HashSet<String>) {
+    for node in &body.node {
+        names.extend(node.input.iter().cloned());
+        for inner in node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs)) {
+            names_read(inner, names);
+        }
+    }
+    names.extend(body.output.iter().map(|o| o.label().to_owned()));
+}
+
+/// Reductions whose axes became an input in opset 18.
+const REDUCTIONS: [&str; 9] = [
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSumSquare",
+];
+
+/// Brings a model to `opset` of the default domain, 21 at most, if it is below.
+///
+/// # Errors
+/// The opset of the model and why it can't be raised, in words: below 13 operators changed in more ways than
+/// this knows.
+pub fn upgrade(model: &mut Model, opset: i64) -> Result<(), String> {
+    let from = model.opset();
+    if from >= opset {
+        return Ok(());
+    }
+    if from < 13 {
+        return Err(format!("opset {from} is older than 13: convert the model first"));
+    }
+    if from < 18 && opset >= 18 {
+        let graph = model.graph_mut();
+        let mut axes = Vec::new();
+        for (at, node) in graph.node.iter_mut().enumerate() {
+            if node.op() == "Split" && node.input.len() < 2 {
+                node.attribute.push(int("num_outputs", node.output.len() as i64));
+            }
+            if REDUCTIONS.contains(&node.op())
+                && let Some(index) =
+                    node.attribute.iter().position(|a| a.name.as_deref() == Some("axes"))
+            {
+                let list = node.attribute.remove(index).ints;
+                let name = format!("{}/axes.{at}", node.label());
+                let bytes: Vec<u8> = list.iter().flat_map(|n| n.to_le_bytes()).collect();
+                axes.push(tensor(&name, ElemType::Int64, &[list.len() as i64], bytes));
+                node.input.push(name);
+            }
+        }
+        graph.initializer.extend(axes);
+    }
+    model.raise_opset(opset);
+    Ok(())
+}

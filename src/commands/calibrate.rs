@@ -1,0 +1,174 @@
+//! `onr calibrate`: ranges of all values of all graphs, from real requests.
+
+use std::{
+    fs,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use anyhow::Context as _;
+use onr_calibration::{Calibration, ModelId, Oddity, Shard};
+use onr_exporter::{ExportError, artifact};
+use onr_graphs::Precision;
+use onr_requests::{CheckOptions, Request};
+use onr_runtime::{
+    backends::ort::OrtBackend,
+    calibrate::{ChainJob, Statistics, calibrate_chain},
+    manifest::Manifest,
+};
+use serde::Serialize;
+
+use super::parity::{manifest_config, manifest_options};
+use crate::{
+    args::{CalibrateArgs, CalibrateCommand, MergeArgs},
+    context::Context,
+    exit::Refusal,
+    settings::{Requests, make_parent},
+    show::{Detail, Report, bytes},
+};
+
+#[derive(Serialize)]
+pub(crate) struct Calibrated {
+    out: PathBuf,
+    model: ModelId,
+    samples: u64,
+    graphs: usize,
+    tensors: usize,
+    size: u64,
+    missing_shards: Vec<String>,
+    notes: Vec<String>,
+}
+
+pub(crate) fn run(args: &CalibrateArgs, context: &Context) -> anyhow::Result<Calibrated> {
+    if let Some(CalibrateCommand::Merge(merge)) = &args.merge {
+        return merged(merge);
+    }
+    let (Some(dir), Some(out)) = (&args.dir, &args.out) else {
+        return Err(Refusal::usage("onr calibrate needs DIR and --out").into());
+    };
+    let manifest = Manifest::read(dir)?;
+    manifest.verify(dir)?;
+    let (config, options) = (manifest_config(&manifest, dir)?, manifest_options(&manifest, dir)?);
+    if options.precision != Precision::F32 {
+        let what = format!("{} holds {} graphs", dir.display(), options.precision.name());
+        return Err(Refusal::usage(what).hint("calibrate an export in --precision fp32").into());
+    }
+    let check = CheckOptions { strict: false, sort: args.requests.sort };
+    let requests = Requests::load(args.requests.requests.as_deref(), &config, check)?;
+    let _made = make_parent(out)?;
+    let backend = OrtBackend::new(context.search.clone());
+    let samples: Vec<usize> =
+        (0..requests.list.len()).filter(|at| args.shard.takes(*at as u64)).collect();
+    let job = ChainJob {
+        dir,
+        graphs: &manifest.graphs,
+        config: &config,
+        options: &options,
+        requests: &requests.list,
+        samples: &samples,
+        backend: &backend,
+        threads: args.threads.unwrap_or_else(cores),
+    };
+    let statistics = calibrate_chain(&job, context.progress())?;
+    let checkpoint = manifest.checkpoint.as_ref();
+    let model = ModelId {
+        name: dir.display().to_string(),
+        sha256: checkpoint.map(|c| c.sha256.clone()).unwrap_or_default(),
+    };
+    let hashes = manifest.graphs.iter().map(|g| (g.name.as_str(), g.file.sha256.as_str()));
+    let mut calibration = Calibration::new(model, fingerprint(&requests.list), args.shard);
+    calibration.add_samples(samples.len() as u64);
+    fill(&mut calibration, statistics, &hashes.collect::<Vec<_>>())?;
+    calibration.check_finite()?;
+    let mut done = written(&calibration, out)?;
+    done.notes.splice(0..0, requests.warnings);
+    Ok(done)
+}
+
+/// Threads of this machine.
+pub(super) fn cores() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// SHA-256 over what requests hold, whatever file they came from.
+fn fingerprint(requests: &[Request]) -> String {
+    let text: Vec<String> = requests.iter().map(|r| format!("{r:?}\n")).collect();
+    artifact::sha256(text.concat().as_bytes())
+}
+
+/// Puts statistics into a calibration; `hashes` are those of the graphs.
+pub(super) fn fill(
+    calibration: &mut Calibration,
+    statistics: Statistics,
+    hashes: &[(&str, &str)],
+) -> anyhow::Result<()> {
+    for (graph, tensors) in statistics {
+        let hash = hashes.iter().find(|(name, _)| *name == graph).map_or("", |(_, hash)| hash);
+        for (name, stats) in tensors {
+            let channels = stats.channel_count().and_then(NonZeroUsize::new);
+            calibration.entry(&graph, hash, &name, channels)?.merge(&stats)?;
+        }
+    }
+    Ok(())
+}
+
+fn merged(args: &MergeArgs) -> anyhow::Result<Calibrated> {
+    let parts = args.parts.iter().map(|file| read(file));
+    let calibration = Calibration::merge(parts.collect::<anyhow::Result<Vec<_>>>()?)?;
+    let _made = make_parent(&args.out)?;
+    written(&calibration, &args.out)
+}
+
+/// Reads a calibration.
+pub(super) fn read(file: &Path) -> anyhow::Result<Calibration> {
+    let bytes =
+        fs::read(file).map_err(|cause| ExportError::Read { file: file.to_owned(), cause })?;
+    Calibration::from_json(&bytes).with_context(|| format!("{} is unusable", file.display()))
+}
+
+fn written(calibration: &Calibration, out: &Path) -> anyhow::Result<Calibrated> {
+    let file = artifact::write(out, calibration.to_json()?.as_bytes())?;
+    let missing: Vec<String> = calibration.missing_shards().iter().map(Shard::to_string).collect();
+    let odd = calibration.suspicions();
+    let dead = odd.iter().filter(|s| matches!(s.what, Oddity::DeadChannels { .. }));
+    let mut notes: Vec<String> = dead
+        .map(|s| match s.what {
+            Oddity::DeadChannels { dead, of } => {
+                format!("{}: {dead} of {of} channels of `{}` are always 0", s.graph, s.tensor)
+            }
+            _ => String::new(),
+        })
+        .collect();
+    if !missing.is_empty() {
+        notes.push(format!("shards are missing: {}", missing.join(", ")));
+    }
+    let graphs = calibration.graphs();
+    Ok(Calibrated {
+        out: out.to_owned(),
+        model: calibration.model().clone(),
+        samples: calibration.samples(),
+        graphs: graphs.len(),
+        tensors: graphs.values().map(|g| g.tensors.len()).sum(),
+        size: file.size,
+        missing_shards: missing,
+        notes,
+    })
+}
+
+impl Report for Calibrated {
+    fn human(&self, _: Detail) -> String {
+        format!(
+            "{}: {}, {} requests, {} values of {} graphs",
+            self.out.display(),
+            bytes(self.size),
+            self.samples,
+            self.tensors,
+            self.graphs
+        )
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+}
