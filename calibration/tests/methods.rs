@@ -65,7 +65,7 @@ fn heavy_tailed() -> impl Strategy<Value = Vec<f32>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
     fn entropy_has_the_smallest_divergence(values in heavy_tailed()) {
