@@ -161,7 +161,7 @@ pub enum CalibrationError {
         tensor: String,
     },
     /// The text is no shard.
-    #[error("`{text}` is not a shard `i/n` with 1 <= i <= n")]
+    #[error("`{text}` is not a shard `i/n` with 1 <= i <= n <= {}", Shard::MOST)]
     ShardText {
         /// The text as typed.
         text: String,

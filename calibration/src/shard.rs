@@ -17,10 +17,13 @@ impl Shard {
     /// The one shard that has everything.
     pub const WHOLE: Self = Self { index: 1, of: 1 };
 
-    /// Shard `index`, from 1, of `of`; `None` unless `1 <= index <= of`.
+    /// The most shards that there may be.
+    pub const MOST: u32 = 65_536;
+
+    /// Shard `index`, from 1, of `of`; `None` unless `1 <= index <= of <=` [`Self::MOST`].
     #[must_use]
     pub fn new(index: u32, of: u32) -> Option<Self> {
-        (1..=of).contains(&index).then_some(Self { index, of })
+        ((1..=of).contains(&index) && of <= Self::MOST).then_some(Self { index, of })
     }
 
     /// From 1.

@@ -1,13 +1,23 @@
 //! Loops compiled for the vector instructions that this machine has.
 
-/// Runs `f` compiled for AVX2 where the machine has it. Only what is inlined into `f` gains: mark it
-/// `#[inline(always)]`.
+/// A loop and what it works on.
+///
+/// Only what is inlined is compiled for the vector instructions: mark [`Self::run`] and what it calls
+/// `#[inline(always)]`. That is why this is no closure, which cannot be marked.
+pub(crate) trait Loop {
+    /// What comes out.
+    type Output;
+
+    /// Runs the loop.
+    fn run(self) -> Self::Output;
+}
+
+/// Runs `work` compiled for AVX2 where the machine has it.
 #[cfg(target_arch = "x86_64")]
-#[inline(always)]
-pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
+pub(crate) fn vectorised<L: Loop>(work: L) -> L::Output {
     #[target_feature(enable = "avx2")]
-    fn wide<R>(f: impl FnOnce() -> R) -> R {
-        f()
+    fn wide<L: Loop>(work: L) -> L::Output {
+        work.run()
     }
     if is_x86_feature_detected!("avx2") {
         #[expect(
@@ -15,14 +25,13 @@ pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
             reason = "calls a function that needs a feature which was just found"
         )]
         // SAFETY: the processor has the feature that `wide` is compiled for.
-        return unsafe { wide(f) };
+        return unsafe { wide(work) };
     }
-    f()
+    work.run()
 }
 
-/// Runs `f`: other architectures have their vector instructions in the baseline.
+/// Runs `work`: other architectures have their vector instructions in the baseline.
 #[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
-    f()
+pub(crate) fn vectorised<L: Loop>(work: L) -> L::Output {
+    work.run()
 }

@@ -2,7 +2,7 @@
 //!
 //! All reductions are of integers, so that compilers may reorder them: that is what makes the loop vector code.
 
-use crate::simd::vectorised;
+use crate::simd::{Loop, vectorised};
 
 /// Bits of `f32::INFINITY`: magnitudes from here on are not finite.
 const INFINITY: u32 = 0x7f80_0000;
@@ -38,7 +38,7 @@ impl Survey {
         if block.is_empty() {
             return None;
         }
-        let fold = vectorised(|| Fold::over(block));
+        let fold = vectorised(Extremes(block));
         let (min, max) = fold.extremes()?;
         let mut survey = Self {
             min: min + 0.0,
@@ -49,11 +49,11 @@ impl Survey {
             f16_overflow: 0,
         };
         if survey.f16_subnormal > 0 {
-            let flushed = vectorised(|| below(block, F16_FLUSHED.to_bits() + 1));
+            let flushed = vectorised(Below { block, limit: F16_FLUSHED.to_bits() + 1 });
             survey.f16_flushed = u64::from(flushed - fold.zeros);
         }
         if survey.top() >= F16_OVERFLOW {
-            let fits = vectorised(|| below(block, F16_OVERFLOW.to_bits()));
+            let fits = vectorised(Below { block, limit: F16_OVERFLOW.to_bits() });
             survey.f16_overflow = block.len() as u64 - u64::from(fits);
         }
         Some(survey)
@@ -77,26 +77,6 @@ struct Fold {
 }
 
 impl Fold {
-    #[inline(always)]
-    fn over(block: &[f32]) -> Self {
-        let mut fold = Self {
-            signed: (i32::MAX, i32::MIN),
-            unsigned: (u32::MAX, u32::MIN),
-            zeros: 0,
-            small: 0,
-        };
-        for value in block {
-            let bits = value.to_bits();
-            let signed = bits.cast_signed();
-            let magnitude = (bits & MAGNITUDE).cast_signed();
-            fold.signed = (fold.signed.0.min(signed), fold.signed.1.max(signed));
-            fold.unsigned = (fold.unsigned.0.min(bits), fold.unsigned.1.max(bits));
-            fold.zeros += u32::from(magnitude == 0);
-            fold.small += u32::from(magnitude < F16_NORMAL.to_bits().cast_signed());
-        }
-        fold
-    }
-
     /// Smallest and largest value; `None` when one is not finite.
     fn extremes(&self) -> Option<(f32, f32)> {
         let some_without_sign = self.signed.1 >= 0;
@@ -108,22 +88,71 @@ impl Fold {
     }
 }
 
-/// How many magnitudes have bits below `limit`.
-#[inline(always)]
-fn below(block: &[f32], limit: u32) -> u32 {
-    let limit = limit.cast_signed();
-    block.iter().map(|v| u32::from((v.to_bits() & MAGNITUDE).cast_signed() < limit)).sum()
+/// Folds a block.
+struct Extremes<'a>(&'a [f32]);
+
+impl Loop for Extremes<'_> {
+    type Output = Fold;
+
+    #[inline(always)]
+    fn run(self) -> Fold {
+        let mut fold = Fold {
+            signed: (i32::MAX, i32::MIN),
+            unsigned: (u32::MAX, u32::MIN),
+            zeros: 0,
+            small: 0,
+        };
+        for value in self.0 {
+            let bits = value.to_bits();
+            let signed = bits.cast_signed();
+            let magnitude = (bits & MAGNITUDE).cast_signed();
+            fold.signed = (fold.signed.0.min(signed), fold.signed.1.max(signed));
+            fold.unsigned = (fold.unsigned.0.min(bits), fold.unsigned.1.max(bits));
+            fold.zeros += u32::from(magnitude == 0);
+            fold.small += u32::from(magnitude < F16_NORMAL.to_bits().cast_signed());
+        }
+        fold
+    }
+}
+
+/// How many magnitudes of a block have bits below `limit`.
+struct Below<'a> {
+    block: &'a [f32],
+    limit: u32,
+}
+
+impl Loop for Below<'_> {
+    type Output = u32;
+
+    #[inline(always)]
+    fn run(self) -> u32 {
+        let limit = self.limit.cast_signed();
+        let is_below = |v: &f32| (v.to_bits() & MAGNITUDE).cast_signed() < limit;
+        self.block.iter().map(|v| u32::from(is_below(v))).sum()
+    }
 }
 
 /// Raises each of `maxima` to the largest finite magnitude of its column in `rows`.
 pub(crate) fn raise_channels(maxima: &mut [f32], rows: &[f32]) {
-    vectorised(|| {
-        for row in rows.chunks_exact(maxima.len()) {
-            for (max, value) in maxima.iter_mut().zip(row) {
+    vectorised(Raise { maxima, rows });
+}
+
+struct Raise<'a> {
+    maxima: &'a mut [f32],
+    rows: &'a [f32],
+}
+
+impl Loop for Raise<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for row in self.rows.chunks_exact(self.maxima.len()) {
+            for (max, value) in self.maxima.iter_mut().zip(row) {
                 let magnitude = value.to_bits() & MAGNITUDE;
                 let finite = if magnitude < INFINITY { magnitude } else { 0 };
                 *max = f32::from_bits(finite.max(max.to_bits()));
             }
         }
-    });
+    }
 }

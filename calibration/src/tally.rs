@@ -1,7 +1,7 @@
 //! Fast counting into a histogram.
 
 use crate::histogram::{BINS, Histogram};
-use crate::simd::vectorised;
+use crate::simd::{Loop, vectorised};
 
 /// Values whose bins are computed at once.
 const RUN: usize = 256;
@@ -41,9 +41,9 @@ impl Tally {
         let to_index = into.to_index();
         if let Some(turns) = &mut self.turns {
             self.held += most;
-            vectorised(|| take_turns(turns, block, to_index));
+            vectorised(TakeTurns { turns, block, to_index });
         } else {
-            vectorised(|| one_by_one(into.bins_mut(), block, to_index));
+            vectorised(OneByOne { counts: into.bins_mut(), block, to_index });
         }
         // Zeros were counted with the rest: until the flush their bin may owe them.
         let first = &mut into.bins_mut()[0];
@@ -74,38 +74,60 @@ fn find_bins(run: &[f32], to_index: f32, into: &mut [u32; RUN]) {
     }
 }
 
-#[inline(always)]
-fn take_turns(turns: &mut [Turn; TURNS], block: &[f32], to_index: f32) {
-    let [a, b, c, d, e, f, g, h] = turns;
-    let mut bins = [0; RUN];
-    for run in block.chunks(RUN) {
-        find_bins(run, to_index, &mut bins);
-        let (eights, rest) = bins[..run.len()].as_chunks::<TURNS>();
-        for eight in eights {
-            let [i, j, k, l, m, n, o, p] = eight.map(|bin| bin as usize & (BINS - 1));
-            a[i] += 1;
-            b[j] += 1;
-            c[k] += 1;
-            d[l] += 1;
-            e[m] += 1;
-            f[n] += 1;
-            g[o] += 1;
-            h[p] += 1;
-        }
-        for bin in rest {
-            a[*bin as usize & (BINS - 1)] += 1;
+/// Counts a block of many.
+struct TakeTurns<'a> {
+    turns: &'a mut [Turn; TURNS],
+    block: &'a [f32],
+    to_index: f32,
+}
+
+impl Loop for TakeTurns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let [a, b, c, d, e, f, g, h] = self.turns;
+        let mut bins = [0; RUN];
+        for run in self.block.chunks(RUN) {
+            find_bins(run, self.to_index, &mut bins);
+            let (eights, rest) = bins[..run.len()].as_chunks::<TURNS>();
+            for eight in eights {
+                let [i, j, k, l, m, n, o, p] = eight.map(|bin| bin as usize & (BINS - 1));
+                a[i] += 1;
+                b[j] += 1;
+                c[k] += 1;
+                d[l] += 1;
+                e[m] += 1;
+                f[n] += 1;
+                g[o] += 1;
+                h[p] += 1;
+            }
+            for bin in rest {
+                a[*bin as usize & (BINS - 1)] += 1;
+            }
         }
     }
 }
 
-#[inline(always)]
-fn one_by_one(counts: &mut [u64; BINS], block: &[f32], to_index: f32) {
-    let mut bins = [0; RUN];
-    for run in block.chunks(RUN) {
-        find_bins(run, to_index, &mut bins);
-        for bin in &bins[..run.len()] {
-            let count = &mut counts[*bin as usize & (BINS - 1)];
-            *count = count.wrapping_add(1);
+/// Counts a block of few.
+struct OneByOne<'a> {
+    counts: &'a mut [u64; BINS],
+    block: &'a [f32],
+    to_index: f32,
+}
+
+impl Loop for OneByOne<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let mut bins = [0; RUN];
+        for run in self.block.chunks(RUN) {
+            find_bins(run, self.to_index, &mut bins);
+            for bin in &bins[..run.len()] {
+                let count = &mut self.counts[*bin as usize & (BINS - 1)];
+                *count = count.wrapping_add(1);
+            }
         }
     }
 }
