@@ -1,8 +1,19 @@
 //! What will be done: arguments checked against the model, defaults filled in.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use onr_exporter::{Checkpoint, ExportError, leftovers::MadeDirs, read_model};
+use anyhow::Context as _;
+use onr_calibration::Calibration;
+use onr_exporter::{
+    Checkpoint, ExportError,
+    artifact::hash_file,
+    leftovers::MadeDirs,
+    quantize::{Recipe, canonical},
+    read_model,
+};
 use onr_graphs::{Filter, GraphKind, GraphOptions, ItemInput, ModelConfig, Profile};
 use onr_requests::{CheckOptions, CheckedRequests, Limits, Report, Request, random_requests};
 use onr_runtime::builder::Target;
@@ -26,6 +37,44 @@ pub(crate) struct ExportSettings {
     pub(crate) graphs: Vec<GraphKind>,
     pub(crate) profile: Profile,
     pub(crate) strict: bool,
+    pub(crate) quantize: Option<QuantizeSettings>,
+}
+
+/// What makes products of 8-bit numbers.
+pub(crate) struct QuantizeSettings {
+    pub(crate) calibration: Calibration,
+    /// SHA-256 of the calibration's file.
+    pub(crate) sha256: String,
+    pub(crate) recipe: Recipe,
+}
+
+impl QuantizeSettings {
+    fn resolve(choices: &ExportChoiceArgs) -> anyhow::Result<Option<Self>> {
+        let (Some(format), Some(file)) = (choices.precision.format(), &choices.calibration) else {
+            if choices.calibration.is_some() {
+                let what = "--calibration is for --precision int8 and fp8";
+                return Err(Refusal::usage(what).into());
+            }
+            return Ok(None);
+        };
+        let mut recipe = Recipe::new(format);
+        recipe.method = choices.method.unwrap_or(recipe.method);
+        if !choices.quantize.is_empty() {
+            recipe.parts = choices.quantize.iter().copied().collect();
+        }
+        recipe.smooth.extend(choices.smooth.iter().copied());
+        recipe.keep = choices.keep.iter().map(|node| canonical(node)).collect();
+        let calibration = read_calibration(file)?;
+        calibration.check_finite()?;
+        Ok(Some(Self { sha256: hash_file(file)?.sha256, calibration, recipe }))
+    }
+}
+
+/// Reads a calibration.
+pub(crate) fn read_calibration(file: &Path) -> anyhow::Result<Calibration> {
+    let bytes =
+        fs::read(file).map_err(|cause| ExportError::Read { file: file.to_owned(), cause })?;
+    Calibration::from_json(&bytes).with_context(|| format!("{} is unusable", file.display()))
 }
 
 impl ExportSettings {
@@ -38,7 +87,7 @@ impl ExportSettings {
         let item_input = ItemInput::from(choices.item_input);
         let graphs = graphs(&choices.graphs, item_input)?;
         let options = GraphOptions {
-            precision: choices.precision.into(),
+            precision: choices.precision.base(),
             io_f32: choices.io_precision == IoPrecisionArg::Fp32,
             item_input,
             filter: choices.with_filter.map_or(Filter::None, Filter::from),
@@ -46,7 +95,9 @@ impl ExportSettings {
         };
         let profile = profile(config.max_seq_len, choices.profile.as_deref())?;
         let checkpoint = Checkpoint::open(weights)?;
-        Ok(Self { config, checkpoint, options, graphs, profile, strict: choices.strict })
+        let quantize = QuantizeSettings::resolve(choices)?;
+        let strict = choices.strict;
+        Ok(Self { config, checkpoint, options, graphs, profile, strict, quantize })
     }
 }
 

@@ -5,8 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use onr_calibration::CalibrationError;
 use onr_graphs::{BuildError, DType};
 use onr_onnx::OnnxError;
+use onr_precision::qdq::QdqError;
 
 /// Why a checkpoint could not be read or a directory not be written.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +138,12 @@ pub enum ExportError {
         /// Process and command that hold it.
         holder: String,
     },
+    /// A calibration does not fit the model, or lacks something.
+    #[error(transparent)]
+    Calibration(#[from] CalibrationError),
+    /// A product can't run on 8-bit numbers.
+    #[error(transparent)]
+    Quantize(#[from] QdqError),
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -200,6 +208,7 @@ impl ExportError {
                 io::ErrorKind::IsADirectory => "--out is a file here, and that is a directory",
                 _ => return None,
             },
+            Self::Calibration(e) => return e.hint().map(str::to_owned),
             Self::Locked { .. } => "wait for it, or choose another --out",
             _ => return None,
         };

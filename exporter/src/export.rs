@@ -79,6 +79,14 @@ pub struct ExportedGraph {
     pub file: FileRecord,
 }
 
+impl ExportedGraph {
+    /// `<name>.onnx`
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        format!("{}.onnx", self.name)
+    }
+}
+
 /// Name, type and shape of an input or output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TensorInfo {

@@ -14,6 +14,7 @@ pub mod leftovers;
 pub mod onnx;
 mod outdir;
 pub mod progress;
+pub mod quantize;
 
 pub use checkpoint::{Checkpoint, CheckpointRecord};
 pub use config::{parse_model, read_model, write_model};

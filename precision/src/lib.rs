@@ -6,7 +6,11 @@
 //! Design: `docs/precision.md`.
 
 pub mod cast;
+mod plan;
 pub mod qdq;
+pub mod smooth;
+
+pub use plan::{Applied, Plan};
 
 use std::collections::BTreeMap;
 

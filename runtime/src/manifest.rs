@@ -35,6 +35,9 @@ pub struct Manifest {
     pub model: Option<toml::Table>,
     /// What the export chose; absent when a file was compiled as it is.
     pub export: Option<ExportChoices>,
+    /// Products of 8-bit numbers, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantized: Option<QuantizedExport>,
     /// Ranges of the symbols, by name: `min:opt:max`.
     pub profile: BTreeMap<String, String>,
     /// Where the weights came from.
@@ -65,6 +68,20 @@ pub struct ExportChoices {
     pub filter: String,
     /// Candidates that `oneranker` retrieves per task.
     pub top_k: usize,
+}
+
+/// Products of 8-bit numbers; `quantization.json` has the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuantizedExport {
+    /// `int8` or `fp8`.
+    pub format: String,
+    /// How ranges were chosen.
+    pub method: String,
+    /// SHA-256 of the calibration.
+    pub calibration_sha256: String,
+    /// By graph: products of 8-bit numbers, and those that are not.
+    pub products: BTreeMap<String, (usize, usize)>,
 }
 
 impl From<&GraphOptions> for ExportChoices {
@@ -187,6 +204,7 @@ impl Manifest {
             onr: env!("CARGO_PKG_VERSION").into(),
             model: None,
             export: None,
+            quantized: None,
             profile: profile.ranges().iter().map(|(n, r)| (n.clone(), r.to_string())).collect(),
             checkpoint: None,
             graphs: Vec::new(),
@@ -195,6 +213,14 @@ impl Manifest {
             files: BTreeMap::new(),
             sha256: String::new(),
         }
+    }
+
+    /// The word of `--precision` that made the graphs; empty for a file that was compiled as it is.
+    #[must_use]
+    pub fn precision_name(&self) -> String {
+        let quantized = self.quantized.as_ref().map(|q| q.format.clone());
+        let base = self.export.as_ref().map(|e| e.precision.clone());
+        quantized.or(base).unwrap_or_default()
     }
 
     /// The model configuration.

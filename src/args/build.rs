@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use onr_calibration::Method;
+use onr_exporter::quantize::{Format, Part};
 use onr_graphs::{Filter, ItemInput, Precision};
 
 /// A model and its weights.
@@ -25,6 +27,21 @@ pub(crate) struct ExportChoiceArgs {
     /// Arithmetic of the products
     #[arg(long, value_enum, default_value = "fp32")]
     pub(crate) precision: PrecisionArg,
+    /// What 8-bit products need: ranges that `onr calibrate` measured
+    #[arg(long, value_name = "JSON", required_if_eq_any = [("precision", "int8"), ("precision", "fp8")])]
+    pub(crate) calibration: Option<PathBuf>,
+    /// How 8-bit ranges are read off the calibration: minmax, percentile, percentile=99.999, entropy or mse
+    #[arg(long, value_name = "METHOD", requires = "calibration")]
+    pub(crate) method: Option<Method>,
+    /// Products in 8 bits, of uvqk, out, candidate, rank and user [default: uvqk,candidate]
+    #[arg(long, value_name = "PARTS", value_delimiter = ',', requires = "calibration")]
+    pub(crate) quantize: Vec<Part>,
+    /// Parts whose activations are smoothed into the norm in front, as part=exponent: out=0.5
+    #[arg(long, value_name = "PART=X", value_delimiter = ',', value_parser = smoothing, requires = "calibration")]
+    pub(crate) smooth: Vec<(Part, f32)>,
+    /// Nodes left in 16 bits
+    #[arg(long, value_name = "NODES", value_delimiter = ',', requires = "calibration")]
+    pub(crate) keep: Vec<String>,
     /// Type of keys, values and states between graphs
     #[arg(long, value_enum, default_value = "same")]
     pub(crate) io_precision: IoPrecisionArg,
@@ -51,15 +68,42 @@ pub(crate) enum PrecisionArg {
     Fp32,
     /// Products in half precision; norms, softmax, residual sums and scores in 32 bits
     Fp16,
+    /// The same in bfloat16
+    Bf16,
+    /// Products with weights in INT8, the others in half precision
+    Int8,
+    /// Products with weights in FP8 E4M3, the others in half precision
+    Fp8,
 }
 
-impl From<PrecisionArg> for Precision {
-    fn from(arg: PrecisionArg) -> Self {
-        match arg {
-            PrecisionArg::Fp32 => Self::F32,
-            PrecisionArg::Fp16 => Self::F16,
+impl PrecisionArg {
+    /// The type of everything that has not 8 bits.
+    pub(crate) const fn base(self) -> Precision {
+        match self {
+            Self::Fp32 => Precision::F32,
+            Self::Bf16 => Precision::BF16,
+            Self::Fp16 | Self::Int8 | Self::Fp8 => Precision::F16,
         }
     }
+
+    /// The 8-bit format.
+    pub(crate) const fn format(self) -> Option<Format> {
+        match self {
+            Self::Int8 => Some(Format::Int8),
+            Self::Fp8 => Some(Format::Fp8),
+            Self::Fp32 | Self::Fp16 | Self::Bf16 => None,
+        }
+    }
+}
+
+/// `out=0.5`
+fn smoothing(text: &str) -> Result<(Part, f32), String> {
+    let (part, exponent) = text.split_once('=').ok_or("needs `part=exponent`")?;
+    let exponent: f32 = exponent.parse().map_err(|_| format!("`{exponent}` is no number"))?;
+    if !(0.0..=1.0).contains(&exponent) {
+        return Err(format!("exponent {exponent} is outside 0..=1"));
+    }
+    Ok((part.parse()?, exponent))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

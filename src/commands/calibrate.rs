@@ -1,15 +1,13 @@
 //! `onr calibrate`: ranges of all values of all graphs, from real requests.
 
 use std::{
-    fs,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     thread,
 };
 
-use anyhow::Context as _;
 use onr_calibration::{Calibration, ModelId, Oddity, Shard};
-use onr_exporter::{ExportError, artifact};
+use onr_exporter::artifact;
 use onr_graphs::Precision;
 use onr_requests::{CheckOptions, Request};
 use onr_runtime::{
@@ -24,7 +22,7 @@ use crate::{
     args::{CalibrateArgs, CalibrateCommand, MergeArgs},
     context::Context,
     exit::Refusal,
-    settings::{Requests, make_parent},
+    settings::{Requests, make_parent, read_calibration},
     show::{Detail, Report, bytes},
 };
 
@@ -114,17 +112,10 @@ pub(super) fn fill(
 }
 
 fn merged(args: &MergeArgs) -> anyhow::Result<Calibrated> {
-    let parts = args.parts.iter().map(|file| read(file));
+    let parts = args.parts.iter().map(|file| read_calibration(file));
     let calibration = Calibration::merge(parts.collect::<anyhow::Result<Vec<_>>>()?)?;
     let _made = make_parent(&args.out)?;
     written(&calibration, &args.out)
-}
-
-/// Reads a calibration.
-pub(super) fn read(file: &Path) -> anyhow::Result<Calibration> {
-    let bytes =
-        fs::read(file).map_err(|cause| ExportError::Read { file: file.to_owned(), cause })?;
-    Calibration::from_json(&bytes).with_context(|| format!("{} is unusable", file.display()))
 }
 
 fn written(calibration: &Calibration, out: &Path) -> anyhow::Result<Calibrated> {

@@ -2,14 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use onr_exporter::{ExportError, ExportJob, Exported, OutDir, WEIGHTS_FILE, export};
-use onr_runtime::manifest::{MANIFEST_FILE, Manifest};
+use onr_calibration::ModelId;
+use onr_exporter::{
+    ExportError, ExportJob, Exported, ExportedGraph, OutDir, WEIGHTS_FILE, artifact, export,
+    quantize::{PLAN_FILE, Plan, apply_to_directory, plan},
+};
+use onr_graphs::{GraphOptions, Precision};
+use onr_onnx::Model;
+use onr_runtime::manifest::{MANIFEST_FILE, Manifest, QuantizedExport};
 use serde::Serialize;
 
 use crate::{
     args::ExportArgs,
     context::Context,
-    settings::ExportSettings,
+    settings::{ExportSettings, QuantizeSettings},
     show::{Detail, Report, Table, bytes},
 };
 
@@ -27,7 +33,7 @@ pub(crate) fn run(args: &ExportArgs, context: &Context) -> anyhow::Result<Export
     let (exported, mut manifest) = stage(&settings, out.staging(), context)?;
     manifest.write(out.staging())?;
     publish(out)?;
-    let precision = settings.options.precision.name().to_owned();
+    let precision = manifest.precision_name();
     Ok(ExportDone { out: args.out.clone(), precision, exported })
 }
 
@@ -37,9 +43,25 @@ pub(super) fn stage(
     dir: &Path,
     context: &Context,
 ) -> anyhow::Result<(Exported, Manifest)> {
+    let mut manifest = Manifest::new(&settings.config, &settings.options, &settings.profile);
+    let exported = match &settings.quantize {
+        None => plain(settings, &settings.options, dir, context)?,
+        Some(quantize) => quantized(settings, quantize, dir, &mut manifest, context)?,
+    };
+    manifest.checkpoint = Some(exported.checkpoint.clone());
+    manifest.add_export(exported.weights.clone(), exported.graphs.clone());
+    Ok((exported, manifest))
+}
+
+fn plain(
+    settings: &ExportSettings,
+    options: &GraphOptions,
+    dir: &Path,
+    context: &Context,
+) -> anyhow::Result<Exported> {
     let job = ExportJob {
         config: &settings.config,
-        options: &settings.options,
+        options,
         graphs: &settings.graphs,
         checkpoint: &settings.checkpoint,
         strict: settings.strict,
@@ -47,11 +69,48 @@ pub(super) fn stage(
         round_weights: None,
         out: dir,
     };
-    let exported = export(&job, context.progress())?;
-    let mut manifest = Manifest::new(&settings.config, &settings.options, &settings.profile);
-    manifest.checkpoint = Some(exported.checkpoint.clone());
-    manifest.add_export(exported.weights.clone(), exported.graphs.clone());
-    Ok((exported, manifest))
+    Ok(export(&job, context.progress())?)
+}
+
+/// The plan, made on FP32 graphs: their values have the names that were calibrated.
+fn planned(
+    settings: &ExportSettings,
+    quantize: &QuantizeSettings,
+    scratch: &Path,
+    context: &Context,
+) -> anyhow::Result<Plan> {
+    let wide = GraphOptions { precision: Precision::F32, ..settings.options };
+    let exported = plain(settings, &wide, scratch, context)?;
+    let sha256 = exported.checkpoint.sha256;
+    let model = settings.checkpoint.path().display().to_string();
+    quantize.calibration.expect_model(&ModelId { name: model, sha256 })?;
+    let open = |g: &ExportedGraph| Ok((g.name.clone(), Model::open(&scratch.join(g.file_name()))?));
+    let models = exported.graphs.iter().map(open).collect::<Result<Vec<_>, ExportError>>()?;
+    Ok(plan(&models, &quantize.calibration, &quantize.recipe)?)
+}
+
+/// The 16-bit graphs in a folder of their own, from there with 8-bit products into `dir`.
+fn quantized(
+    settings: &ExportSettings,
+    quantize: &QuantizeSettings,
+    dir: &Path,
+    manifest: &mut Manifest,
+    context: &Context,
+) -> anyhow::Result<Exported> {
+    let base = tempfile::tempdir_in(dir)?;
+    let plan = planned(settings, quantize, base.path(), context)?;
+    let mut exported = plain(settings, &settings.options, base.path(), context)?;
+    let done = apply_to_directory(&plan, &exported.graphs, base.path(), dir)?;
+    (exported.graphs, exported.weights) = (done.graphs, done.weights);
+    let text = serde_json::to_vec_pretty(&plan)?;
+    manifest.files.insert(PLAN_FILE.into(), artifact::write(&dir.join(PLAN_FILE), &text)?);
+    manifest.quantized = Some(QuantizedExport {
+        format: plan.format.name().to_owned(),
+        method: quantize.recipe.method.to_string(),
+        calibration_sha256: quantize.sha256.clone(),
+        products: done.report.iter().map(|g| (g.graph.clone(), g.applied.counts())).collect(),
+    });
+    Ok(exported)
 }
 
 /// Publishes what was staged. What the directory's earlier manifest named goes; other files are none

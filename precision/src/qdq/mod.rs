@@ -16,7 +16,10 @@ use onr_calibration::Target;
 use onr_onnx::{ElemType, OnnxError};
 
 /// An 8-bit number format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Signed integers; weights in `[-127, 127]`.
     Int8,

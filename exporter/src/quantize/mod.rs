@@ -1,0 +1,15 @@
+//! OneRanker's graphs with products of 8-bit numbers.
+//!
+//! The graphs are exported in 16 bits (or FP32), then a [`Plan`] rewrites them. The plan is made from a
+//! calibration by a [`Recipe`] for this architecture, or comes from somewhere else (`onr tune`).
+
+mod apply;
+mod recipe;
+
+pub use apply::{QuantizedDirectory, QuantizedGraph, apply_to_directory};
+pub use recipe::{Part, Recipe, canonical, plan};
+
+pub use onr_precision::{Applied, Plan, qdq::Format};
+
+/// The file of a directory that has the plan of its graphs.
+pub const PLAN_FILE: &str = "quantization.json";
