@@ -95,7 +95,14 @@ fn output_type(
     let of = |input: usize| types.get(node.input.get(input)?).copied();
     let coded =
         |name: &str| node.int(name).and_then(|code| ElemType::of(i32::try_from(code).ok()?));
+    if !matches!(node.domain.as_deref(), None | Some("" | "ai.onnx")) {
+        return None;
+    }
     match node.op() {
+        // What a body gives is declared there. A loop's body gives its condition first, for itself.
+        "If" => body_type(node, "then_branch", at),
+        "Loop" => body_type(node, "body", at + 1),
+        "Scan" => body_type(node, "body", at),
         "Cast" => coded("to"),
         "CastLike" | "Where" => of(1),
         "OneHot" => of(2),
@@ -119,9 +126,15 @@ fn output_type(
         "EyeLike" | "RandomNormalLike" | "RandomUniformLike" | "Bernoulli" => {
             coded("dtype").or_else(|| of(0))
         }
-        "If" | "Loop" | "Scan" | "SequenceAt" | "QLinearMatMul" | "QLinearConv" => None,
+        "SequenceAt" | "QLinearMatMul" | "QLinearConv" => None,
         _ => of(0),
     }
+}
+
+/// Type of output `at` of a node's body.
+fn body_type(node: &NodeProto, name: &str, at: usize) -> Option<ElemType> {
+    let body = node.attribute(name)?.g.as_ref()?;
+    ElemType::of(body.output.get(at)?.tensor()?.elem_type?)
 }
 
 fn constant_type(attribute: &AttributeProto) -> Option<ElemType> {

@@ -22,7 +22,8 @@ use crate::{
 pub struct Model {
     path: PathBuf,
     proto: ModelProto,
-    file: Mapped,
+    /// None for a model that was made, not read.
+    file: Option<Mapped>,
     external: BTreeMap<String, Mapped>,
 }
 
@@ -36,6 +37,18 @@ impl Model {
         let file = Mapped::open(path)?;
         let proto = ModelProto::decode(file.bytes().clone())
             .map_err(|e| OnnxError::invalid(path, e.to_string()))?;
+        Self::assemble(path, proto, Some(file))
+    }
+
+    /// A model from messages; `path` is where its external tensors are looked for, and what messages call it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_proto(path: &Path, proto: ModelProto) -> Result<Self, OnnxError> {
+        Self::assemble(path, proto, None)
+    }
+
+    fn assemble(path: &Path, proto: ModelProto, file: Option<Mapped>) -> Result<Self, OnnxError> {
         let Some(graph) = &proto.graph else {
             return Err(OnnxError::invalid(path, "it has no graph"));
         };
@@ -160,9 +173,33 @@ impl Model {
         Ok(file.bytes().slice(offset..end))
     }
 
+    /// Copies the initializers that lie in other files into the model itself.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes).
+    pub fn inline(&mut self) -> Result<(), OnnxError> {
+        let external = |t: &TensorProto| t.data_location == Some(EXTERNAL);
+        for at in 0..self.graph().initializer.len() {
+            if external(&self.graph().initializer[at]) {
+                let bytes = self.bytes(&self.graph().initializer[at])?;
+                let tensor = &mut self.graph_mut().initializer[at];
+                tensor.raw_data = Some(bytes);
+                tensor.external_data.clear();
+                tensor.data_location = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// The model as a file has it.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        self.proto.encode_to_vec()
+    }
+
     /// Lets go of the pages of all files; they come back when they are read again.
     pub fn release(&self) {
-        self.file.release();
+        self.file.iter().for_each(Mapped::release);
         self.external.values().for_each(Mapped::release);
     }
 
@@ -177,7 +214,7 @@ impl Model {
             let Some(raw) = tensor.raw_data.as_ref().filter(|raw| raw.len() >= least) else {
                 continue;
             };
-            let Some(offset) = self.file.offset_of(raw) else { continue };
+            let Some(offset) = self.file.as_ref().and_then(|f| f.offset_of(raw)) else { continue };
             tensor.external_data = vec![
                 StringStringEntryProto::new("location", &own),
                 StringStringEntryProto::new("offset", &offset.to_string()),
@@ -194,7 +231,7 @@ impl Model {
     #[must_use]
     pub fn sha256(&self) -> String {
         let mut hash = Sha256::new();
-        for file in std::iter::once(&self.file).chain(self.external.values()) {
+        for file in self.file.iter().chain(self.external.values()) {
             hash.update((file.bytes().len() as u64).to_le_bytes());
             for piece in file.bytes().chunks(1 << 22) {
                 hash.update(piece);
