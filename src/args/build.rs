@@ -208,6 +208,34 @@ pub(crate) struct ParityArgs {
     pub(crate) strict: bool,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onr accuracy engine-int8 --requests requests.jsonl
+  onr accuracy engine-int8 --requests requests.jsonl --against engine-fp16")]
+pub(crate) struct AccuracyArgs {
+    /// Directory that `onr export` or `onr build-engine` wrote
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Directory to compare with [default: FP32 graphs built anew from the checkpoint, on tract]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) against: Option<PathBuf>,
+    /// Checkpoint to build the reference from [default: the manifest's, if its SHA-256 is right]
+    #[arg(long, value_name = "FILE", conflicts_with = "against")]
+    pub(crate) weights: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) requests: RequestArgs,
+    /// Backend that runs the graphs
+    #[arg(long, value_enum, default_value = "ort")]
+    pub(crate) candidate: CandidateArg,
+    /// How many first candidates of an order count
+    #[arg(long, value_name = "K", default_value_t = 10)]
+    pub(crate) k: usize,
+    /// Candidates whose reference scores are closer than this many standard deviations may swap
+    #[arg(long, value_name = "X", default_value_t = 0.01)]
+    pub(crate) tie: f64,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CandidateArg {
     /// ONNX Runtime on the CPU

@@ -9,7 +9,8 @@ mod training;
 use clap::{ArgAction, Parser, Subcommand};
 
 pub(crate) use build::{
-    BuildEngineArgs, CandidateArg, ExportArgs, ExportChoiceArgs, IoPrecisionArg, ParityArgs,
+    AccuracyArgs, BuildEngineArgs, CandidateArg, ExportArgs, ExportChoiceArgs, IoPrecisionArg,
+    ParityArgs,
 };
 pub(crate) use data::{ImportArgs, InitArgs, InspectArgs, RequestsArgs, VerifyArgs};
 pub(crate) use precision::{CalibrateArgs, CalibrateCommand, MergeArgs};
@@ -80,6 +81,8 @@ pub(crate) enum Command {
     Calibrate(CalibrateArgs),
     /// Compare what lies in a directory with the CPU reference
     Parity(ParityArgs),
+    /// Measure what a precision costs: the order of candidates against FP32
+    Accuracy(AccuracyArgs),
     /// Export, prove parity and compile TensorRT plans: the main job
     BuildEngine(Box<BuildEngineArgs>),
     /// Show what a model, checkpoint, graph, plan, manifest or request file holds

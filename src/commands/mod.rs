@@ -1,5 +1,6 @@
 //! The work. Each verb takes its arguments and returns a report; none prints.
 
+mod accuracy;
 mod build_engine;
 mod calibrate;
 #[cfg(feature = "training")]
@@ -53,6 +54,7 @@ pub(crate) fn run(command: Command, detail: Detail, context: &Context) -> anyhow
         Command::Export(args) => Shown::of(&export::run(&args, context)?, detail),
         Command::Calibrate(args) => Shown::of(&calibrate::run(&args, context)?, detail),
         Command::Parity(args) => Shown::of(&parity::run(&args, context)?, detail),
+        Command::Accuracy(args) => Shown::of(&accuracy::run(&args, context)?, detail),
         Command::BuildEngine(args) => Shown::of(&build_engine::run(&args, context)?, detail),
         Command::Inspect(args) => Shown::of(&inspect::run(&args)?, detail),
         Command::Verify(args) => Shown::of(&verify::run(&args)?, detail),

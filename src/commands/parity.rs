@@ -67,7 +67,7 @@ pub(crate) fn run(args: &ParityArgs, context: &Context) -> anyhow::Result<Parity
     if let Some(golden) = &args.golden {
         reports.push(check_golden(&job, &Golden::read(golden)?)?);
     }
-    match checkpoint(args, &manifest) {
+    match checkpoint(args.weights.as_deref(), &manifest, &args.dir) {
         Ok(path) => {
             let weights = Checkpoint::open(&path)?;
             let built = Reference::build(
@@ -150,16 +150,20 @@ pub(super) fn manifest_options(manifest: &Manifest, dir: &Path) -> anyhow::Resul
 }
 
 /// The reference's checkpoint: the one that was typed, else the manifest's.
-fn checkpoint(args: &ParityArgs, manifest: &Manifest) -> Result<PathBuf, Refusal> {
-    if let Some(path) = &args.weights {
-        return Ok(path.clone());
+pub(super) fn checkpoint(
+    typed: Option<&Path>,
+    manifest: &Manifest,
+    dir: &Path,
+) -> Result<PathBuf, Refusal> {
+    if let Some(path) = typed {
+        return Ok(path.to_owned());
     }
     let hint = "give the checkpoint with --weights, or a recorded run with --golden";
     let Some(recorded) = &manifest.checkpoint else {
         let what = "the manifest names no checkpoint to build a reference from";
         return Err(Refusal::usage(what).hint(hint));
     };
-    recorded_checkpoint(&recorded.path, &args.dir).ok_or_else(|| {
+    recorded_checkpoint(&recorded.path, dir).ok_or_else(|| {
         let path = recorded.path.display();
         Refusal::usage(format!("the checkpoint of the manifest, {path}, is not there")).hint(hint)
     })

@@ -99,6 +99,9 @@ impl OrtBackend {
             .with_auto_device(AutoDevicePolicy::PreferCPU)?
             .with_execution_providers([cpu])?
             .with_memory_pattern(false)?
+            // What stands in the file is computed: fused integer kernels do not know FP8, and add up
+            // otherwise than a GPU.
+            .with_quant_qdq(false)?
             .with_optimization_level(level)?
             .with_intra_threads(self.threads.map_or_else(cores, NonZeroUsize::get))?;
         library::record_placement(builder)

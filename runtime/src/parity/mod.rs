@@ -4,6 +4,7 @@
 //! what lies in a directory. Graphs are chained as a server chains them, so a candidate is fed what
 //! it made itself. `docs/parity.md` explains the figures.
 
+mod accuracy;
 mod batch;
 mod chain;
 mod compare;
@@ -24,13 +25,14 @@ const RETRIEVED: &str = "retrieved logits";
 
 pub(crate) use chain::append_state;
 
+pub use accuracy::{Accuracy, RequestAccuracy, Scoring};
 pub use batch::{Batch, BatchShape, batches};
 pub use compare::{Difference, Differences};
 pub use error::ParityError;
 pub use golden::{Golden, check_golden};
 pub use job::ParityJob;
 pub use onnx::compare_onnx;
-pub use order::{Ranked, top_k_overlap};
+pub use order::{Ranked, kendall, top_k_overlap};
 pub use reference::Reference;
 pub use report::{Consistency, OrderParity, OutputParity, ParityReport, Strength};
 pub use run::check;

@@ -67,6 +67,27 @@ pub fn top_k_overlap(want: &Ranked, got: &Ranked, k: usize, tie: f64) -> Option<
     Some(belong as f64 / k as f64)
 }
 
+/// Kendall's tau of two scores of the same candidates, over the pairs that are more than `tie` apart in `want`:
+/// 1 for the same order, -1 for the opposite one. `None` without such pairs.
+#[must_use]
+pub fn kendall(want: &[f64], got: &[f64], tie: f64) -> Option<f64> {
+    let (mut pairs, mut sum) = (0_u64, 0_i64);
+    for (i, (a, x)) in want.iter().zip(got).enumerate() {
+        for (b, y) in want[i + 1..].iter().zip(&got[i + 1..]) {
+            if (a - b).abs() <= tie {
+                continue;
+            }
+            pairs += 1;
+            sum += match ((a - b) * (x - y)).partial_cmp(&0.0) {
+                Some(std::cmp::Ordering::Greater) => 1,
+                Some(std::cmp::Ordering::Less) => -1,
+                _ => 0,
+            };
+        }
+    }
+    (pairs > 0).then(|| sum as f64 / pairs as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +120,16 @@ mod tests {
         assert_eq!(top_k_overlap(&want, &wrong, 3, 0.01), Some(1.0));
         assert_eq!(top_k_overlap(&want, &wrong, 1, 0.01), Some(0.0));
         assert_eq!(top_k_overlap(&ranked(&[]), &ranked(&[]), 3, 0.0), None);
+    }
+
+    #[test]
+    fn tau_counts_pairs_that_are_not_tied() {
+        let want = [3.0, 2.0, 1.001, 1.0];
+        assert_eq!(kendall(&want, &want, 0.0), Some(1.0));
+        assert_eq!(kendall(&want, &[3.0, 2.0, 1.0, 1.001], 0.0), Some(4.0 / 6.0));
+        assert_eq!(kendall(&want, &[3.0, 2.0, 1.0, 1.001], 0.01), Some(1.0));
+        assert_eq!(kendall(&want, &[-3.0, -2.0, -1.001, -1.0], 0.0), Some(-1.0));
+        assert_eq!(kendall(&[1.0, 1.0], &[2.0, 1.0], 0.0), None);
     }
 
     #[test]

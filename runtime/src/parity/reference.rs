@@ -69,6 +69,18 @@ impl Reference {
         Ok(Self { exact, rounded, checkpoint: sha256 })
     }
 
+    /// Where its graphs lie.
+    #[must_use]
+    pub fn dir(&self) -> &std::path::Path {
+        self.exact.dir.path()
+    }
+
+    /// Its graphs.
+    #[must_use]
+    pub fn graphs(&self) -> &[ExportedGraph] {
+        &self.exact.graphs
+    }
+
     /// SHA-256 of the checkpoint that it was built from.
     #[must_use]
     pub fn checkpoint_sha256(&self) -> &str {
