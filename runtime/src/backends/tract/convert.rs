@@ -13,6 +13,7 @@ pub(super) fn datum_type(dtype: DType) -> TractResult<DatumType> {
     Ok(match dtype {
         DType::F32 => DatumType::F32,
         DType::F16 => DatumType::F16,
+        DType::I8 => DatumType::I8,
         DType::I64 => DatumType::I64,
         DType::Bool => DatumType::Bool,
         other => bail!("no element type {other}"),
@@ -24,9 +25,10 @@ pub(super) fn to_tract(tensor: &HostTensor) -> TractResult<TValue> {
     let made = match tensor.data() {
         Data::F32(values) => Tensor::from_shape(shape, values),
         Data::F16(values) => Tensor::from_shape(shape, values),
+        Data::I8(values) => Tensor::from_shape(shape, values),
         Data::I64(values) => Tensor::from_shape(shape, values),
         Data::Bool(values) => Tensor::from_shape(shape, values),
-        Data::BF16(_) => bail!("no element type {}", tensor.dtype()),
+        Data::BF16(_) | Data::F8E4M3(_) => bail!("no element type {}", tensor.dtype()),
     };
     made.map(IntoTValue::into_tvalue)
 }
@@ -36,6 +38,7 @@ pub(super) fn from_tract(value: &Tensor) -> Result<HostTensor, String> {
     match value.datum_type() {
         DatumType::F32 => copy::<f32>(value),
         DatumType::F16 => copy::<half::f16>(value),
+        DatumType::I8 => copy::<i8>(value),
         DatumType::I64 => copy::<i64>(value),
         DatumType::Bool => copy::<bool>(value),
         // Sizes stay symbolic numbers inside tract, also when they are outputs.
