@@ -12,6 +12,10 @@ pub enum DType {
     F16,
     /// bfloat16.
     BF16,
+    /// FP8 with 4 bits of exponent, 3 of fraction and no infinities: ONNX's `FLOAT8E4M3FN`.
+    F8E4M3,
+    /// Signed 8-bit integer: codes that stand for numbers, with a scale elsewhere.
+    I8,
     /// Signed 64-bit integer: every id, length and time of the contract.
     I64,
     /// One byte, 0 or 1.
@@ -19,6 +23,10 @@ pub enum DType {
 }
 
 impl DType {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::F32, Self::F16, Self::BF16, Self::F8E4M3, Self::I8, Self::I64, Self::Bool];
+
     /// Bytes of one element.
     #[must_use]
     pub const fn size(self) -> usize {
@@ -26,23 +34,26 @@ impl DType {
             Self::F32 => 4,
             Self::F16 | Self::BF16 => 2,
             Self::I64 => 8,
-            Self::Bool => 1,
+            Self::F8E4M3 | Self::I8 | Self::Bool => 1,
         }
     }
 
     /// Is this a floating-point type?
     #[must_use]
     pub const fn is_float(self) -> bool {
-        matches!(self, Self::F32 | Self::F16 | Self::BF16)
+        matches!(self, Self::F32 | Self::F16 | Self::BF16 | Self::F8E4M3)
     }
 
-    /// The name used in manifests, dumps and messages: `f32`, `f16`, `bf16`, `i64`, `bool`.
+    /// The name used in manifests, dumps and messages: `f32`, `f16`, `bf16`, `f8e4m3`, `i8`,
+    /// `i64`, `bool`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::BF16 => "bf16",
+            Self::F8E4M3 => "f8e4m3",
+            Self::I8 => "i8",
             Self::I64 => "i64",
             Self::Bool => "bool",
         }
@@ -51,9 +62,7 @@ impl DType {
     /// The type of that [`name`](Self::name).
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::F32, Self::F16, Self::BF16, Self::I64, Self::Bool]
-            .into_iter()
-            .find(|t| t.name() == name)
+        Self::ALL.into_iter().find(|t| t.name() == name)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use half::{bf16, f16};
+use onr_calibration::fp8;
 use onr_graphs::DType;
 
 /// Named tensors: the inputs of a run, or its outputs.
@@ -15,6 +16,25 @@ pub struct HostTensor {
     data: Data,
 }
 
+/// The code of an FP8 number, [`DType::F8E4M3`]. Equal codes are equal here: NaN is, and zero has two.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(transparent)]
+pub struct F8E4M3(pub u8);
+
+impl F8E4M3 {
+    /// The nearest number; what is beyond 448 saturates.
+    #[must_use]
+    pub fn from_f32(value: f32) -> Self {
+        Self(fp8::encode(value))
+    }
+
+    /// The number, exact.
+    #[must_use]
+    pub fn to_f32(self) -> f32 {
+        fp8::decode(self.0)
+    }
+}
+
 /// The elements of a [`HostTensor`], row-major.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
@@ -23,13 +43,15 @@ pub enum Data {
     F32(Vec<f32>),
     F16(Vec<f16>),
     BF16(Vec<bf16>),
+    F8E4M3(Vec<F8E4M3>),
+    I8(Vec<i8>),
     I64(Vec<i64>),
     Bool(Vec<bool>),
 }
 
-/// The elements of a float tensor, wherever they lie.
+/// The elements of a tensor of floats that are no codes, wherever they lie.
 #[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "one variant per float `DType`, named alike")]
+#[expect(missing_docs, reason = "one variant per such `DType`, named alike")]
 pub enum Floats<'a> {
     F32(&'a [f32]),
     F16(&'a [f16]),
@@ -37,7 +59,7 @@ pub enum Floats<'a> {
 }
 
 impl<'a> Floats<'a> {
-    /// The elements of a tensor; `None` for integers.
+    /// The elements of a tensor; `None` for integers and FP8.
     #[must_use]
     pub fn of(tensor: &'a HostTensor) -> Option<Self> {
         match &tensor.data {
@@ -67,6 +89,8 @@ impl Data {
             Self::F32(v) => v.len(),
             Self::F16(v) => v.len(),
             Self::BF16(v) => v.len(),
+            Self::F8E4M3(v) => v.len(),
+            Self::I8(v) => v.len(),
             Self::I64(v) => v.len(),
             Self::Bool(v) => v.len(),
         }
@@ -105,19 +129,22 @@ impl HostTensor {
             Data::F32(_) => DType::F32,
             Data::F16(_) => DType::F16,
             Data::BF16(_) => DType::BF16,
+            Data::F8E4M3(_) => DType::F8E4M3,
+            Data::I8(_) => DType::I8,
             Data::I64(_) => DType::I64,
             Data::Bool(_) => DType::Bool,
         }
     }
 
-    /// The elements as F32, widened where they are stored in 16 bits; `None` for integers.
+    /// The elements as F32, widened where they are stored in fewer bits; `None` for integers.
     #[must_use]
     pub fn to_f32(&self) -> Option<Vec<f32>> {
         match &self.data {
             Data::F32(v) => Some(v.clone()),
             Data::F16(v) => Some(v.iter().map(|x| x.to_f32()).collect()),
             Data::BF16(v) => Some(v.iter().map(|x| x.to_f32()).collect()),
-            Data::I64(_) | Data::Bool(_) => None,
+            Data::F8E4M3(v) => Some(v.iter().map(|x| x.to_f32()).collect()),
+            Data::I8(_) | Data::I64(_) | Data::Bool(_) => None,
         }
     }
 
@@ -131,6 +158,7 @@ impl HostTensor {
     }
 
     /// The same values as `dtype`, rounded to nearest even. Only between float types.
+    /// FP8 saturates, the others overflow to infinities.
     #[must_use]
     pub fn cast_float(&self, dtype: DType) -> Option<Self> {
         if self.dtype() == dtype && dtype.is_float() {
@@ -141,6 +169,7 @@ impl HostTensor {
             DType::F32 => Data::F32(wide),
             DType::F16 => Data::F16(wide.into_iter().map(f16::from_f32).collect()),
             DType::BF16 => Data::BF16(wide.into_iter().map(bf16::from_f32).collect()),
+            DType::F8E4M3 => Data::F8E4M3(wide.into_iter().map(F8E4M3::from_f32).collect()),
             _ => return None,
         };
         Some(Self { shape: self.shape.clone(), data })
@@ -162,7 +191,9 @@ macro_rules! element {
         }
     )*};
 }
-element!(f32 => F32, f16 => F16, bf16 => BF16, i64 => I64, bool => Bool);
+element!(
+    f32 => F32, f16 => F16, bf16 => BF16, F8E4M3 => F8E4M3, i8 => I8, i64 => I64, bool => Bool
+);
 
 impl HostTensor {
     /// A tensor of `values` in `shape`.

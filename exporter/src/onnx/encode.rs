@@ -91,6 +91,8 @@ pub const fn elem_type(dtype: DType) -> ElemType {
         DType::F32 => ElemType::Float,
         DType::F16 => ElemType::Float16,
         DType::BF16 => ElemType::Bfloat16,
+        DType::F8E4M3 => ElemType::Float8E4M3Fn,
+        DType::I8 => ElemType::Int8,
         DType::Bool => ElemType::Bool,
         _ => ElemType::Int64,
     }

@@ -91,8 +91,7 @@ fn info(value: &ValueInfoProto) -> TensorInfo {
     let tensor = value.tensor();
     let dims = tensor.and_then(|t| t.shape.as_ref()).map(|s| s.dim.as_slice()).unwrap_or_default();
     let code = tensor.and_then(|t| t.elem_type).unwrap_or_default();
-    let known = [DType::F32, DType::F16, DType::BF16, DType::I64, DType::Bool];
-    let ours = known.into_iter().find(|t| elem_type(*t).code() == code);
+    let ours = DType::ALL.into_iter().find(|t| elem_type(*t).code() == code);
     let theirs =
         || ElemType::of(code).map_or_else(|| format!("onnx-type-{code}"), |t| t.to_string());
     TensorInfo {

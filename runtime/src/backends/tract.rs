@@ -3,12 +3,14 @@
 //! tract optimises graphs with symbolic sizes into plans that fail, so a session keeps the parsed
 //! graph and makes one plan for each set of input shapes that it meets. Plans share their constants.
 //!
-//! Not here: BF16 and FP8, which tract does not have. Run it on the graph before such a pass.
+//! Quantization is our own, in [`quant`]: tract computes it in another way than the other engines, and
+//! has no FP8. Not here: BF16, which it does not have either. Run it on the graph before such a pass.
 
 mod constants;
 mod convert;
 mod model;
 mod plans;
+mod quant;
 
 use std::{
     any::Any,
@@ -110,8 +112,9 @@ impl Session for TractSession {
         let outputs = guarded(|| evaluate(&plan, &inputs)).map_err(failed)?;
         let named = parsed.outputs.iter().zip(outputs);
         named
-            .map(|(name, value)| {
-                let tensor = convert::from_tract(&value)
+            .map(|(output, value)| {
+                let name = &output.name;
+                let tensor = convert::from_tract(&value, output.is_f8)
                     .map_err(|reason| failed(format!("output `{name}` {reason}")))?;
                 Ok((name.clone(), tensor))
             })

@@ -105,7 +105,7 @@ fn random_feeds(
         let shape: Vec<usize> = input.shape.iter().map(size).collect();
         let count: usize = shape.iter().product();
         let tensor = match input.dtype.as_str() {
-            "f32" | "f16" | "bf16" => {
+            "f32" | "f16" | "bf16" | "f8e4m3" => {
                 let values =
                     (0..count).map(|_| rng.random_range(-1.0..1.0_f32)).collect::<Vec<_>>();
                 let wide = HostTensor::of(&shape, values);
@@ -113,6 +113,7 @@ fn random_feeds(
                     .and_then(|t| wide.cast_float(t))
                     .unwrap_or(wide)
             }
+            "i8" => HostTensor::of(&shape, (0..count).map(|_| rng.random()).collect::<Vec<i8>>()),
             "i64" => HostTensor::of(&shape, integers(&input.name, count, slots, rng)),
             "bool" => {
                 HostTensor::of(&shape, (0..count).map(|_| rng.random()).collect::<Vec<bool>>())

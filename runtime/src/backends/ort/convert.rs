@@ -1,6 +1,6 @@
 //! Tensors to and from ONNX Runtime.
 //!
-//! Inputs of 16-bit floats are copied, all others are borrowed.
+//! Inputs of 16-bit floats and of FP8 are copied, all others are borrowed.
 
 use std::slice;
 
@@ -16,7 +16,7 @@ use ort::{
 
 use crate::{
     backends::signature::{Axis, Input},
-    tensor::{Data, Element, Floats, HostTensor},
+    tensor::{Data, Element, F8E4M3, Floats, HostTensor},
 };
 
 /// One input of a graph; says what it is when it cannot be fed from here.
@@ -36,6 +36,8 @@ const fn dtype(ty: TensorElementType) -> Option<DType> {
         TensorElementType::Float32 => DType::F32,
         TensorElementType::Float16 => DType::F16,
         TensorElementType::Bfloat16 => DType::BF16,
+        TensorElementType::Float8E4M3FN => DType::F8E4M3,
+        TensorElementType::Int8 => DType::I8,
         TensorElementType::Int64 => DType::I64,
         TensorElementType::Bool => DType::Bool,
         _ => return None,
@@ -46,10 +48,12 @@ pub(super) fn to_ort(tensor: &HostTensor) -> ort::Result<SessionInputValue<'_>> 
     let shape = tensor.shape();
     Ok(match tensor.data() {
         Data::F32(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        Data::I8(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
         Data::I64(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
         Data::Bool(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
         Data::F16(values) => raw_in(TensorElementType::Float16, shape, values)?.into(),
         Data::BF16(values) => raw_in(TensorElementType::Bfloat16, shape, values)?.into(),
+        Data::F8E4M3(values) => raw_in(TensorElementType::Float8E4M3FN, shape, values)?.into(),
     })
 }
 
@@ -60,10 +64,12 @@ pub(super) fn from_ort(value: &DynValue) -> Result<HostTensor, String> {
     };
     let data = match ty {
         TensorElementType::Float32 => safe_out::<f32>(value)?,
+        TensorElementType::Int8 => safe_out::<i8>(value)?,
         TensorElementType::Int64 => safe_out::<i64>(value)?,
         TensorElementType::Bool => safe_out::<bool>(value)?,
         TensorElementType::Float16 => raw_out::<f16>(value, *ty)?,
         TensorElementType::Bfloat16 => raw_out::<bf16>(value, *ty)?,
+        TensorElementType::Float8E4M3FN => raw_out::<F8E4M3>(value, *ty)?,
         other => return Err(format!("is {other}, which has no host tensor")),
     };
     let sizes: Result<_, _> = shape.iter().map(|size| usize::try_from(*size)).collect();
@@ -112,8 +118,8 @@ where
 }
 
 /// A tensor of ONNX Runtime's own, filled by bytes: `ort` knows `half`'s types only with its
-/// feature `half`.
-fn raw_in<T: Half>(ty: TensorElementType, shape: &[usize], values: &[T]) -> ort::Result<DynTensor> {
+/// feature `half`, and FP8 not at all.
+fn raw_in<T: Raw>(ty: TensorElementType, shape: &[usize], values: &[T]) -> ort::Result<DynTensor> {
     let mut tensor = DynTensor::new(&Allocator::default(), ty, shape)?;
     let bytes = size_of_val(values);
     if tensor.size() != Some(bytes) {
@@ -123,7 +129,7 @@ fn raw_in<T: Half>(ty: TensorElementType, shape: &[usize], values: &[T]) -> ort:
         let target = tensor.data_ptr_mut().cast::<T>();
         // SAFETY: the default allocator's memory is the host's and aligned for every element type,
         // its size was just compared, and nobody else has the new tensor.
-        #[expect(unsafe_code, reason = "ort offers 16-bit floats only by pointer")]
+        #[expect(unsafe_code, reason = "ort offers these floats only by pointer")]
         unsafe {
             target.copy_from_nonoverlapping(values.as_ptr(), values.len());
         }
@@ -131,8 +137,9 @@ fn raw_in<T: Half>(ty: TensorElementType, shape: &[usize], values: &[T]) -> ort:
     Ok(tensor)
 }
 
-/// The elements of a 16-bit tensor, whose element type `ty` the caller has matched with `T`.
-fn raw_out<T: Half>(value: &DynValue, ty: TensorElementType) -> Result<Data, String> {
+/// The elements of a tensor of 16-bit floats or FP8, whose element type `ty` the caller has matched
+/// with `T`.
+fn raw_out<T: Raw>(value: &DynValue, ty: TensorElementType) -> Result<Data, String> {
     let in_words = |error: ort::Error| error.message().to_owned();
     let tensor = value.view().downcast::<DynTensorValueType>().map_err(in_words)?;
     let count = tensor.shape().num_elements();
@@ -142,14 +149,15 @@ fn raw_out<T: Half>(value: &DynValue, ty: TensorElementType) -> Result<Data, Str
     if count == 0 {
         return Ok(T::wrap(Vec::new()));
     }
-    // SAFETY: ONNX Runtime allocated `count` elements of two bytes there, aligned, in host memory,
-    // and every pattern of bits is a 16-bit float. `tensor` outlives the slice.
-    #[expect(unsafe_code, reason = "ort offers 16-bit floats only by pointer")]
+    // SAFETY: ONNX Runtime allocated `count` elements of `T`'s size there, aligned, in host memory,
+    // and every pattern of bits is a `T`. `tensor` outlives the slice.
+    #[expect(unsafe_code, reason = "ort offers these floats only by pointer")]
     let elements = unsafe { slice::from_raw_parts(tensor.data_ptr().cast::<T>(), count) };
     Ok(T::wrap(elements.to_vec()))
 }
 
-/// Elements of two bytes for which any bits are valid.
-trait Half: Element + Copy {}
-impl Half for f16 {}
-impl Half for bf16 {}
+/// Elements for which any bits are valid.
+trait Raw: Element + Copy {}
+impl Raw for f16 {}
+impl Raw for bf16 {}
+impl Raw for F8E4M3 {}

@@ -1,21 +1,21 @@
 //! From an ONNX file to tract's graph, and what it takes and gives.
 
-use std::path::Path;
+use std::{error::Error as _, path::Path};
 
 use onr_graphs::DType;
+use onr_onnx::{
+    ElemType, Model, OnnxError, elem_types,
+    proto::{DimensionProto, GraphProto, NodeProto, ValueInfoProto},
+};
+use prost::Message as _;
 use tract_onnx::{
     Onnx,
-    pb::{
-        GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
-        tensor_proto::DataType,
-        tensor_shape_proto::{Dimension, dimension},
-        type_proto,
-    },
+    pb::ModelProto,
     prelude::{Framework, InferenceModel, TractResult},
     tract_core::internal::ensure,
 };
 
-use super::{NAME, guarded};
+use super::{NAME, guarded, quant};
 use crate::{
     backend::RunError,
     backends::signature::{Axis, Input, Signature},
@@ -25,26 +25,67 @@ use crate::{
 pub(super) struct Parsed {
     pub(super) model: InferenceModel,
     pub(super) signature: Signature,
-    /// Names of the outputs, in the order of the graph.
-    pub(super) outputs: Vec<String>,
+    /// The outputs, in the order of the graph.
+    pub(super) outputs: Vec<Output>,
+}
+
+/// An output of a graph.
+pub(super) struct Output {
+    pub(super) name: String,
+    /// Its bytes are FP8.
+    pub(super) is_f8: bool,
 }
 
 pub(super) fn parse(path: &Path) -> Result<Parsed, RunError> {
     let refused = |reason| RunError::Load { backend: NAME, model: path.to_owned(), reason };
-    // What the file says of values inside has symbols that would contradict the shapes of a run.
-    let onnx = tract_onnx::onnx().with_ignore_value_info(true);
-    let proto = guarded(|| onnx.proto_model_for_path(path)).map_err(refused)?;
-    let graph = proto.graph.as_ref().ok_or_else(|| refused("it holds no graph".to_owned()))?;
-    if let Some(tensor) = bf16_in(graph) {
+    let mut file = Model::open(path).map_err(|error| refused(in_words(&error)))?;
+    if let Some(tensor) = bf16_in(file.graph()) {
         return Err(RunError::Type { backend: NAME, tensor, dtype: DType::BF16 });
     }
-    let signature = Signature::new(NAME, inputs(graph).map_err(refused)?);
-    let outputs = graph.output.iter().map(|output| output.name.clone()).collect();
-    let model = guarded(|| read(&onnx, &proto, path)).map_err(refused)?;
-    Ok(Parsed { model, signature, outputs })
+    let types = elem_types(file.graph());
+    let signature = Signature::new(NAME, inputs(file.graph()).map_err(refused)?);
+    let output = |info: &ValueInfoProto| Output {
+        name: info.label().to_owned(),
+        is_f8: types.get(info.label()) == Some(&ElemType::Float8E4M3Fn),
+    };
+    let outputs = file.graph().output.iter().map(output).collect();
+    let quantized = quant::adapt(&mut file, &types).map_err(refused)?;
+    let model = guarded(|| if quantized { read_adapted(file, path) } else { read(path) });
+    Ok(Parsed { model: model.map_err(refused)?, signature, outputs })
 }
 
-fn read(onnx: &Onnx, proto: &ModelProto, path: &Path) -> TractResult<InferenceModel> {
+/// With the reason that stands behind the message.
+fn in_words(error: &OnnxError) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+fn read(path: &Path) -> TractResult<InferenceModel> {
+    let onnx = framework();
+    resolved(&onnx, &onnx.proto_model_for_path(path)?, path)
+}
+
+/// Reads a file whose messages were changed.
+fn read_adapted(file: Model, path: &Path) -> TractResult<InferenceModel> {
+    let mut onnx = framework();
+    quant::register(&mut onnx);
+    let proto = ModelProto::decode(file.proto().encode_to_vec().as_slice())?;
+    drop(file);
+    let mut model = resolved(&onnx, &proto, path)?;
+    drop(proto);
+    quant::check(&model)?;
+    quant::fold(&mut model)?;
+    Ok(model)
+}
+
+fn framework() -> Onnx {
+    // What the file says of values inside has symbols that would contradict the shapes of a run.
+    tract_onnx::onnx().with_ignore_value_info(true)
+}
+
+fn resolved(onnx: &Onnx, proto: &ModelProto, path: &Path) -> TractResult<InferenceModel> {
     let folder = path.parent().and_then(Path::to_str);
     let parsed = onnx.parse(proto, folder)?;
     let missing = parsed.unresolved_inputs;
@@ -59,69 +100,62 @@ fn inputs(graph: &GraphProto) -> Result<Vec<Input>, String> {
 }
 
 fn input(value: &ValueInfoProto) -> Result<Input, String> {
-    let name = &value.name;
-    let Some(type_proto::Value::TensorType(tensor)) =
-        value.r#type.as_ref().and_then(|t| t.value.as_ref())
-    else {
+    let name = value.label();
+    let Some(tensor) = value.tensor() else {
         return Err(format!("input `{name}` is no tensor"));
     };
-    let dtype = dtype(tensor.elem_type)
-        .ok_or_else(|| format!("input `{name}` has ONNX type {}", type_name(tensor.elem_type)))?;
+    let code = tensor.elem_type.unwrap_or_default();
+    let dtype =
+        dtype(code).ok_or_else(|| format!("input `{name}` has ONNX type {}", type_name(code)))?;
     let axes = tensor.shape.as_ref().map(|shape| shape.dim.iter().map(axis).collect());
-    Ok(Input { name: name.clone(), dtype, axes })
+    Ok(Input { name: name.to_owned(), dtype, axes })
 }
 
-fn axis(dim: &Dimension) -> Axis {
-    match &dim.value {
-        Some(dimension::Value::DimValue(size)) => Axis::new(*size, ""),
-        Some(dimension::Value::DimParam(name)) => Axis::new(-1, name),
-        None => Axis::Unknown,
+fn axis(dim: &DimensionProto) -> Axis {
+    match (dim.dim_value, &dim.dim_param) {
+        (Some(size), _) => Axis::new(size, ""),
+        (None, Some(name)) => Axis::new(-1, name),
+        (None, None) => Axis::Unknown,
     }
 }
 
 fn dtype(onnx: i32) -> Option<DType> {
-    Some(match DataType::try_from(onnx).ok()? {
-        DataType::Float => DType::F32,
-        DataType::Float16 => DType::F16,
-        DataType::Bfloat16 => DType::BF16,
-        DataType::Int64 => DType::I64,
-        DataType::Bool => DType::Bool,
+    Some(match ElemType::of(onnx)? {
+        ElemType::Float => DType::F32,
+        ElemType::Float16 => DType::F16,
+        ElemType::Bfloat16 => DType::BF16,
+        ElemType::Float8E4M3Fn => DType::F8E4M3,
+        ElemType::Int8 => DType::I8,
+        ElemType::Int64 => DType::I64,
+        ElemType::Bool => DType::Bool,
         _ => return None,
     })
 }
 
 fn type_name(onnx: i32) -> String {
-    DataType::try_from(onnx)
-        .map_or_else(|_| onnx.to_string(), |known| known.as_str_name().to_owned())
+    ElemType::of(onnx).map_or_else(|| onnx.to_string(), |known| known.to_string())
 }
 
 /// The name of the first value that is BF16, subgraphs included.
 fn bf16_in(graph: &GraphProto) -> Option<String> {
     let values = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
-    let declared = values.filter(|value| {
-        let kind = value.r#type.as_ref().and_then(|t| t.value.as_ref());
-        matches!(kind, Some(type_proto::Value::TensorType(t)) if is_bf16(t.elem_type))
-    });
-    let mut declared = declared.map(|value| &value.name);
-    let mut stored = graph.initializer.iter().filter(|t| is_bf16(t.data_type)).map(|t| &t.name);
-    let first = stored.next().or_else(|| declared.next()).cloned();
+    let declared = values.filter(|v| v.tensor().is_some_and(|t| is_bf16(t.elem_type)));
+    let mut declared = declared.map(ValueInfoProto::label);
+    let mut stored = graph.initializer.iter().filter(|t| is_bf16(t.data_type)).map(|t| t.label());
+    let first = stored.next().or_else(|| declared.next()).map(str::to_owned);
     first.or_else(|| graph.node.iter().find_map(bf16_by))
 }
 
 /// The output of a node that casts to BF16, holds such a constant, or has a subgraph with one.
 fn bf16_by(node: &NodeProto) -> Option<String> {
-    let bf16 = |tensor: &TensorProto| is_bf16(tensor.data_type);
-    node.attribute.iter().find_map(|attribute| {
-        let casts = node.op_type == "Cast"
-            && attribute.name == "to"
-            && i32::try_from(attribute.i).is_ok_and(is_bf16);
-        if casts || attribute.t.as_ref().is_some_and(bf16) {
-            return node.output.first().cloned();
-        }
-        attribute.g.as_ref().and_then(bf16_in)
-    })
+    let casts = node.op() == "Cast" && is_bf16(node.int("to").and_then(|to| to.try_into().ok()));
+    let holds = |tensor: &onr_onnx::proto::TensorProto| is_bf16(tensor.data_type);
+    if casts || node.attribute.iter().any(|a| a.t.as_ref().is_some_and(holds)) {
+        return node.output.first().cloned();
+    }
+    node.attribute.iter().find_map(|attribute| attribute.g.as_ref().and_then(bf16_in))
 }
 
-const fn is_bf16(onnx: i32) -> bool {
-    onnx == DataType::Bfloat16 as i32
+fn is_bf16(onnx: Option<i32>) -> bool {
+    onnx == Some(ElemType::Bfloat16.code())
 }
