@@ -6,15 +6,16 @@ use std::{
 };
 
 use anyhow::Context as _;
-use onr_calibration::Calibration;
+use onr_calibration::{Calibration, ModelId};
 use onr_exporter::{
-    Checkpoint, ExportError,
+    Checkpoint, CheckpointRecord, ExportError,
     artifact::hash_file,
     leftovers::MadeDirs,
-    quantize::{Recipe, canonical},
+    quantize::{Decision, Plan, Recipe, Site, canonical, plan},
     read_model,
 };
 use onr_graphs::{Filter, GraphKind, GraphOptions, ItemInput, ModelConfig, Profile};
+use onr_onnx::Model;
 use onr_requests::{CheckOptions, CheckedRequests, Limits, Report, Request, random_requests};
 use onr_runtime::builder::Target;
 
@@ -58,7 +59,7 @@ impl QuantizeSettings {
             return Ok(None);
         };
         let mut recipe = Recipe::new(format);
-        recipe.method = choices.method.unwrap_or(recipe.method);
+        recipe.coding.method = choices.method.unwrap_or(recipe.coding.method);
         if !choices.quantize.is_empty() {
             recipe.parts = choices.quantize.iter().copied().collect();
         }
@@ -67,6 +68,33 @@ impl QuantizeSettings {
         let calibration = read_calibration(file)?;
         calibration.check_finite()?;
         Ok(Some(Self { sha256: hash_file(file)?.sha256, calibration, recipe }))
+    }
+}
+
+impl QuantizeSettings {
+    /// The plan for FP32 graphs, by name.
+    pub(crate) fn plan(
+        &self,
+        graphs: &[(String, Model)],
+        decide: &dyn Fn(&Site) -> Decision,
+    ) -> Result<Plan, ExportError> {
+        plan(graphs, &self.calibration, self.recipe.coding, decide)
+    }
+
+    /// Refuses a checkpoint that was not calibrated.
+    pub(crate) fn expect_checkpoint(
+        &self,
+        checkpoint: &CheckpointRecord,
+    ) -> Result<(), ExportError> {
+        let name = checkpoint.path.display().to_string();
+        let model = ModelId { name, sha256: checkpoint.sha256.clone() };
+        Ok(self.calibration.expect_model(&model)?)
+    }
+
+    /// Rows of a product's activation over all requests of the calibration; 0 for what it lacks.
+    pub(crate) fn rows(&self, graph: &str, site: &Site) -> u64 {
+        let stats = self.calibration.tensor(graph, &site.activation);
+        stats.map_or(0, |stats| stats.count() / (site.depth as u64).max(1))
     }
 }
 

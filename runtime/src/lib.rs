@@ -13,3 +13,4 @@ pub mod libraries;
 pub mod manifest;
 pub mod parity;
 pub mod tensor;
+pub mod tune;

@@ -13,7 +13,7 @@ pub(crate) use build::{
     ParityArgs,
 };
 pub(crate) use data::{ImportArgs, InitArgs, InspectArgs, RequestsArgs, VerifyArgs};
-pub(crate) use precision::{CalibrateArgs, CalibrateCommand, MergeArgs};
+pub(crate) use precision::{CalibrateArgs, CalibrateCommand, MergeArgs, TuneArgs};
 #[cfg(feature = "training")]
 pub(crate) use training::{
     ClusterArgs, CompareArgs, EvaluateArgs, HistoryArgs, MetricArg, SimulateArgs, TrainArgs,
@@ -79,6 +79,8 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Measure the ranges of all values of all graphs on real requests
     Calibrate(CalibrateArgs),
+    /// Find the products that may run in 8 bits within a budget, and export that
+    Tune(Box<TuneArgs>),
     /// Compare what lies in a directory with the CPU reference
     Parity(ParityArgs),
     /// Measure what a precision costs: the order of candidates against FP32

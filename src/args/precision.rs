@@ -4,8 +4,9 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use onr_calibration::Shard;
+use onr_runtime::tune::Budget;
 
-use super::build::RequestArgs;
+use super::build::{ExportChoiceArgs, ModelArgs, RequestArgs};
 
 #[derive(Debug, Args)]
 #[command(
@@ -36,6 +37,32 @@ pub(crate) struct CalibrateArgs {
     /// Requests at a time [default: as many as the machine has threads]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onr tune --model model.toml --weights weights.safetensors --precision int8 --calibration calibration.json \\
+    --requests requests.jsonl --budget 'top10-overlap>=0.98@p05,kendall>=0.99,dc-shift<=0.02' --out tuned
+
+Figures of a budget: topK-overlap (any K), kendall, dc-shift (nats), score-error (standard deviations of a request's
+scores); @p05 is the 5th percentile from the bad end, without it the mean counts.")]
+pub(crate) struct TuneArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) choices: ExportChoiceArgs,
+    #[command(flatten)]
+    pub(crate) requests: RequestArgs,
+    /// What the precision may cost
+    #[arg(long, value_name = "LIMITS")]
+    pub(crate) budget: Budget,
+    /// Requests to measure on, at most
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(crate) limit: usize,
+    /// Directory that receives the graphs, their plan and tune.json
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use onr_calibration::ModelId;
 use onr_exporter::{
     ExportError, ExportJob, Exported, ExportedGraph, OutDir, WEIGHTS_FILE, artifact, export,
-    quantize::{PLAN_FILE, Plan, apply_to_directory, plan},
+    quantize::{Decision, PLAN_FILE, Plan, Site, apply_to_directory},
 };
 use onr_graphs::{GraphOptions, Precision};
 use onr_onnx::Model;
@@ -43,10 +42,26 @@ pub(super) fn stage(
     dir: &Path,
     context: &Context,
 ) -> anyhow::Result<(Exported, Manifest)> {
+    let recipe = settings.quantize.as_ref().map(|q| &q.recipe);
+    let decide = |site: &Site| recipe.map_or(Decision::Wide, |recipe| recipe.decide(site));
+    stage_with(settings, dir, context, &decide)
+}
+
+/// The same with `decide` instead of the recipe.
+pub(super) fn stage_with(
+    settings: &ExportSettings,
+    dir: &Path,
+    context: &Context,
+    decide: &dyn Fn(&Site) -> Decision,
+) -> anyhow::Result<(Exported, Manifest)> {
     let mut manifest = Manifest::new(&settings.config, &settings.options, &settings.profile);
     let exported = match &settings.quantize {
         None => plain(settings, &settings.options, dir, context)?,
-        Some(quantize) => quantized(settings, quantize, dir, &mut manifest, context)?,
+        Some(quantize) => {
+            let base = tempfile::tempdir_in(dir)?;
+            let plan = planned(settings, quantize, base.path(), context, decide)?;
+            quantized(settings, quantize, &plan, (base.path(), dir), &mut manifest, context)?
+        }
     };
     manifest.checkpoint = Some(exported.checkpoint.clone());
     manifest.add_export(exported.weights.clone(), exported.graphs.clone());
@@ -78,35 +93,33 @@ fn planned(
     quantize: &QuantizeSettings,
     scratch: &Path,
     context: &Context,
+    decide: &dyn Fn(&Site) -> Decision,
 ) -> anyhow::Result<Plan> {
     let wide = GraphOptions { precision: Precision::F32, ..settings.options };
     let exported = plain(settings, &wide, scratch, context)?;
-    let sha256 = exported.checkpoint.sha256;
-    let model = settings.checkpoint.path().display().to_string();
-    quantize.calibration.expect_model(&ModelId { name: model, sha256 })?;
+    quantize.expect_checkpoint(&exported.checkpoint)?;
     let open = |g: &ExportedGraph| Ok((g.name.clone(), Model::open(&scratch.join(g.file_name()))?));
     let models = exported.graphs.iter().map(open).collect::<Result<Vec<_>, ExportError>>()?;
-    Ok(plan(&models, &quantize.calibration, &quantize.recipe)?)
+    Ok(quantize.plan(&models, decide)?)
 }
 
-/// The 16-bit graphs in a folder of their own, from there with 8-bit products into `dir`.
+/// The 16-bit graphs in the first folder, from there with 8-bit products in the second.
 fn quantized(
     settings: &ExportSettings,
     quantize: &QuantizeSettings,
-    dir: &Path,
+    plan: &Plan,
+    (base, dir): (&Path, &Path),
     manifest: &mut Manifest,
     context: &Context,
 ) -> anyhow::Result<Exported> {
-    let base = tempfile::tempdir_in(dir)?;
-    let plan = planned(settings, quantize, base.path(), context)?;
-    let mut exported = plain(settings, &settings.options, base.path(), context)?;
-    let done = apply_to_directory(&plan, &exported.graphs, base.path(), dir)?;
+    let mut exported = plain(settings, &settings.options, base, context)?;
+    let done = apply_to_directory(plan, &exported.graphs, base, dir)?;
     (exported.graphs, exported.weights) = (done.graphs, done.weights);
-    let text = serde_json::to_vec_pretty(&plan)?;
+    let text = serde_json::to_vec_pretty(plan)?;
     manifest.files.insert(PLAN_FILE.into(), artifact::write(&dir.join(PLAN_FILE), &text)?);
     manifest.quantized = Some(QuantizedExport {
         format: plan.format.name().to_owned(),
-        method: quantize.recipe.method.to_string(),
+        method: quantize.recipe.coding.method.to_string(),
         calibration_sha256: quantize.sha256.clone(),
         products: done.report.iter().map(|g| (g.graph.clone(), g.applied.counts())).collect(),
     });

@@ -27,6 +27,7 @@ mod simulate;
 mod train;
 #[cfg(feature = "training")]
 mod truth;
+mod tune;
 mod verify;
 
 use crate::{
@@ -53,6 +54,7 @@ pub(crate) fn run(command: Command, detail: Detail, context: &Context) -> anyhow
         Command::Cluster(args) => Shown::of(&cluster::run(&args)?, detail),
         Command::Export(args) => Shown::of(&export::run(&args, context)?, detail),
         Command::Calibrate(args) => Shown::of(&calibrate::run(&args, context)?, detail),
+        Command::Tune(args) => Shown::of(&tune::run(&args, context)?, detail),
         Command::Parity(args) => Shown::of(&parity::run(&args, context)?, detail),
         Command::Accuracy(args) => Shown::of(&accuracy::run(&args, context)?, detail),
         Command::BuildEngine(args) => Shown::of(&build_engine::run(&args, context)?, detail),

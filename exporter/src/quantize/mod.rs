@@ -7,9 +7,13 @@ mod apply;
 mod recipe;
 
 pub use apply::{QuantizedDirectory, QuantizedGraph, apply_to_directory};
-pub use recipe::{Part, Recipe, canonical, plan};
+pub use recipe::{Coding, Decision, Part, Recipe, canonical, plan};
 
-pub use onr_precision::{Applied, Plan, qdq::Format};
+pub use onr_precision::{
+    Applied, Plan,
+    qdq::{Format, Site, sites},
+    smooth::norm_before,
+};
 
 /// The file of a directory that has the plan of its graphs.
 pub const PLAN_FILE: &str = "quantization.json";

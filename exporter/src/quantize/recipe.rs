@@ -49,7 +49,8 @@ impl Part {
     }
 
     /// The part that a product belongs to, by its weight.
-    fn of(site: &Site) -> Option<Self> {
+    #[must_use]
+    pub fn of(site: &Site) -> Option<Self> {
         let weight = site.weight.strip_suffix(".weight")?;
         match weight.rsplit('.').next()? {
             "uvqk" => Some(Self::Uvqk),
@@ -83,10 +84,8 @@ impl FromStr for Part {
 /// How a plan is made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
-    /// The 8-bit format.
-    pub format: Format,
-    /// How ranges are read off the histograms.
-    pub method: Method,
+    /// Format and ranges.
+    pub coding: Coding,
     /// Which products.
     pub parts: BTreeSet<Part>,
     /// Parts whose activations are smoothed, with the exponent of SmoothQuant.
@@ -100,8 +99,7 @@ impl Recipe {
     #[must_use]
     pub fn new(format: Format) -> Self {
         Self {
-            format,
-            method: Method::MinMax,
+            coding: Coding { format, method: Method::Percentile(Method::DEFAULT_PERCENTILE) },
             parts: BTreeSet::from([Part::Uvqk, Part::Candidate]),
             smooth: BTreeMap::new(),
             keep: BTreeSet::new(),
@@ -119,6 +117,27 @@ pub fn canonical(name: &str) -> String {
     }
 }
 
+/// What becomes of a product.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Decision {
+    /// It stays as it is.
+    Wide,
+    /// It runs on 8-bit numbers.
+    Narrow,
+    /// It runs on 8-bit numbers; its activation is smoothed with this exponent, where a norm in front can
+    /// take that up.
+    Smoothed(f32),
+}
+
+/// How ranges become codes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Coding {
+    /// The 8-bit format.
+    pub format: Format,
+    /// How ranges are read off the histograms.
+    pub method: Method,
+}
+
 /// Makes a plan for the graphs of a model, by name, all of which share their ranges.
 ///
 /// # Errors
@@ -126,31 +145,32 @@ pub fn canonical(name: &str) -> String {
 pub fn plan(
     graphs: &[(String, Model)],
     calibration: &Calibration,
-    recipe: &Recipe,
+    coding: Coding,
+    decide: &dyn Fn(&Site) -> Decision,
 ) -> Result<Plan, ExportError> {
     let mut products = Vec::new();
     for (graph, model) in graphs {
-        let chosen = sites(model).into_iter().filter(|site| recipe.takes(site));
+        let chosen = sites(model).into_iter().filter(|site| decide(site) != Decision::Wide);
         products.extend(chosen.map(|site| Product { graph, model, site }));
     }
     let measured = Measured::gather(&products, calibration)?;
     let mut smooth = BTreeMap::new();
     for product in &products {
-        if let Some(alpha) = recipe.alpha(&product.site)
+        if let Decision::Smoothed(alpha) = decide(&product.site)
             && !smooth.contains_key(&product.site.weight)
             && norm_before(product.model, &product.site).is_some()
         {
             smooth.insert(product.site.weight.clone(), measured.factors(product, alpha)?);
         }
     }
-    let clips = measured.clips(recipe)?;
+    let clips = measured.clips(coding)?;
     let clip = |site: &Site| {
         let name = canonical(&site.node);
         let shrunk = smooth.get(&site.weight).map(|f| shrunk(&measured.stats[&name], f));
         (site.node.clone(), clips[&name] * shrunk.unwrap_or(1.0))
     };
     let clips = products.iter().map(|product| clip(&product.site)).collect();
-    Ok(Plan { format: recipe.format, products: clips, smooth })
+    Ok(Plan { format: coding.format, products: clips, smooth })
 }
 
 /// A product and where it is.
@@ -169,13 +189,16 @@ fn shrunk(stats: &TensorStats, factors: &[f32]) -> f32 {
 }
 
 impl Recipe {
-    fn takes(&self, site: &Site) -> bool {
-        Part::of(site).is_some_and(|part| self.parts.contains(&part))
-            && !self.keep.contains(&canonical(&site.node))
-    }
-
-    fn alpha(&self, site: &Site) -> Option<f32> {
-        self.smooth.get(&Part::of(site)?).copied()
+    /// What becomes of a product.
+    #[must_use]
+    pub fn decide(&self, site: &Site) -> Decision {
+        let part = Part::of(site).filter(|part| self.parts.contains(part));
+        match part {
+            Some(part) if !self.keep.contains(&canonical(&site.node)) => {
+                self.smooth.get(&part).map_or(Decision::Narrow, |alpha| Decision::Smoothed(*alpha))
+            }
+            _ => Decision::Wide,
+        }
     }
 }
 
@@ -202,9 +225,9 @@ impl Measured {
         Ok(Self { stats, readers })
     }
 
-    fn clips(&self, recipe: &Recipe) -> Result<BTreeMap<String, f32>, CalibrationError> {
+    fn clips(&self, coding: Coding) -> Result<BTreeMap<String, f32>, CalibrationError> {
         let clip = |(name, stats): (&String, &TensorStats)| {
-            let clip = recipe.method.clip(stats, recipe.format.target());
+            let clip = coding.method.clip(stats, coding.format.target());
             let refuse = |cause| CalibrationError::Range {
                 graph: "all".into(),
                 tensor: name.clone(),
