@@ -264,7 +264,7 @@ fn a_single_changed_bit_of_any_weight_is_named() {
     for precision in [Precision::F32, Precision::F16] {
         let exported = run(&path, &f16(precision), dir.path()).unwrap();
         let weights = Checkpoint::open(&path).unwrap();
-        let check = || check_weights(dir.path(), &exported.graphs, &weights).unwrap();
+        let check = || check_weights(dir.path(), &exported.graphs, &weights, None).unwrap();
         assert_eq!(check(), Vec::<String>::new());
         let data = dir.path().join(WEIGHTS_FILE);
         let clean = fs::read(&data).unwrap();
@@ -277,7 +277,7 @@ fn a_single_changed_bit_of_any_weight_is_named() {
             assert!(found.len() == 1 || clean[at] == 0, "{at}: {found:?}");
         }
         fs::write(&data, &clean[..clean.len() - 1]).unwrap();
-        let short = check_weights(dir.path(), &exported.graphs, &weights).unwrap_err();
+        let short = check_weights(dir.path(), &exported.graphs, &weights, None).unwrap_err();
         assert!(short.to_string().contains("weights.data, which has"), "{short}");
         fs::write(&data, &clean).unwrap();
     }

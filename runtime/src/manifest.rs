@@ -10,7 +10,9 @@ use std::{
 use onr_exporter::{
     CheckpointRecord, ExportError, ExportedGraph, WEIGHTS_FILE,
     artifact::{self, FileRecord},
-    parse_model, write_model,
+    parse_model,
+    quantize::{PLAN_FILE, Plan},
+    write_model,
 };
 use onr_graphs::{Filter, GraphOptions, ItemInput, ModelConfig, Precision, Profile};
 use serde::{Deserialize, Serialize};
@@ -213,6 +215,21 @@ impl Manifest {
             files: BTreeMap::new(),
             sha256: String::new(),
         }
+    }
+
+    /// The plan of the 8-bit products of `dir`, if there are any.
+    ///
+    /// # Errors
+    /// [`ManifestError::File`], [`ManifestError::Format`].
+    pub fn plan(&self, dir: &Path) -> Result<Option<Plan>, ManifestError> {
+        if self.quantized.is_none() {
+            return Ok(None);
+        }
+        let file = dir.join(PLAN_FILE);
+        let text = std::fs::read(&file)
+            .map_err(|cause| ExportError::Read { file: file.clone(), cause })?;
+        let refuse = |e: serde_json::Error| ManifestError::Format { file, reason: e.to_string() };
+        serde_json::from_slice(&text).map(Some).map_err(refuse)
     }
 
     /// The word of `--precision` that made the graphs; empty for a file that was compiled as it is.

@@ -78,8 +78,14 @@ fn reference(
     }
     let path = checkpoint(args.weights.as_deref(), manifest, &args.dir)?;
     let weights = Checkpoint::open(&path)?;
-    let built =
-        Reference::build(scoring.config, scoring.options, &manifest.graphs, &weights, progress)?;
+    let built = Reference::build(
+        scoring.config,
+        scoring.options,
+        &manifest.graphs,
+        &weights,
+        None,
+        progress,
+    )?;
     let want = scoring.run(&TractBackend::new(), built.dir(), built.graphs(), progress)?;
     Ok(("FP32 on tract".to_owned(), want))
 }

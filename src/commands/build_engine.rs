@@ -122,6 +122,7 @@ impl Build<'_> {
             &settings.options,
             &manifest.graphs,
             &settings.checkpoint,
+            manifest.plan(dir)?.as_ref(),
             progress,
         )?;
         let job = ParityJob {

@@ -70,17 +70,24 @@ pub(crate) fn run(args: &ParityArgs, context: &Context) -> anyhow::Result<Parity
     match checkpoint(args.weights.as_deref(), &manifest, &args.dir) {
         Ok(path) => {
             let weights = Checkpoint::open(&path)?;
+            let plan = manifest.plan(&args.dir)?;
             let built = Reference::build(
                 &config,
                 &options,
                 &manifest.graphs,
                 &weights,
+                plan.as_ref(),
                 context.progress(),
             )?;
             warnings.extend(other_checkpoint(args, &manifest, &path, built.checkpoint_sha256())?);
             let mut report = check(&job, &built, context.progress())?;
             // In 16 bits, outputs cannot show a single weight that is a little off. Its bits can.
-            report.failures.extend(check_weights(&args.dir, &manifest.graphs, &weights)?);
+            report.failures.extend(check_weights(
+                &args.dir,
+                &manifest.graphs,
+                &weights,
+                plan.as_ref(),
+            )?);
             reports.push(report);
         }
         // A golden file is a proof of its own.

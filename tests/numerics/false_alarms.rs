@@ -36,7 +36,8 @@ fn none_in(precision: Precision) {
         let world = World::new(config.clone(), options, seed);
         let checkpoint = Checkpoint::open(&world.weights).unwrap();
         let graphs = &world.exported.graphs;
-        let reference = Reference::build(&config, &options, graphs, &checkpoint, &Silent).unwrap();
+        let reference =
+            Reference::build(&config, &options, graphs, &checkpoint, None, &Silent).unwrap();
         let report = compare(&world, &reference, &requests, 8);
         if !report.passed() {
             alarms.push(format!("seed {seed}: {:?}\n  {config:?}", report.failures));

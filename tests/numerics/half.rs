@@ -33,7 +33,8 @@ fn parity(attention: Attention, precision: Precision) -> ParityReport {
     let world = World::new(config.clone(), options, 0);
     let checkpoint = Checkpoint::open(&world.weights).unwrap();
     let reference =
-        Reference::build(&config, &options, &world.exported.graphs, &checkpoint, &Silent).unwrap();
+        Reference::build(&config, &options, &world.exported.graphs, &checkpoint, None, &Silent)
+            .unwrap();
     compare(&world, &reference, &requests, 8)
 }
 
@@ -85,7 +86,8 @@ fn checkpoints_that_are_half_already_are_judged_as_fairly() {
     let requests = random_requests(&limits, 32, 0, 12);
     let checkpoint = Checkpoint::open(&path).unwrap();
     let reference =
-        Reference::build(&config, &options, &world.exported.graphs, &checkpoint, &Silent).unwrap();
+        Reference::build(&config, &options, &world.exported.graphs, &checkpoint, None, &Silent)
+            .unwrap();
     let report = compare(&world, &reference, &requests, 8);
     assert!(report.passed(), "{:?}", report.failures);
     let scores = report.outputs.iter().find(|o| o.graph == "rank" && o.output == "scores");
@@ -109,7 +111,8 @@ fn long_histories_neither_overflow_nor_vanish() {
     let requests = random_requests(&limits, 2, 0, 32);
     let checkpoint = Checkpoint::open(&world.weights).unwrap();
     let reference =
-        Reference::build(&config, &options, &world.exported.graphs, &checkpoint, &Silent).unwrap();
+        Reference::build(&config, &options, &world.exported.graphs, &checkpoint, None, &Silent)
+            .unwrap();
     let report = compare(&world, &reference, &requests, 1);
     assert!(report.passed(), "{:?}", report.failures);
 }

@@ -35,9 +35,15 @@ fn every_tensor(attention: Attention) {
     let limits = Limits { n_items: config.n_items, n_actions: config.n_actions, max_seq_len: 16 };
     let requests = random_requests(&limits, 16, 0, 12);
     let checkpoint = Checkpoint::open(&world.weights).unwrap();
-    let reference =
-        Reference::build(&config, &world.options, &world.exported.graphs, &checkpoint, &Silent)
-            .unwrap();
+    let reference = Reference::build(
+        &config,
+        &world.options,
+        &world.exported.graphs,
+        &checkpoint,
+        None,
+        &Silent,
+    )
+    .unwrap();
     let parity = || compare(&world, &reference, &requests, 16);
     assert!(parity().passed(), "{:?}", parity().failures);
 

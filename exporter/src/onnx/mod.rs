@@ -1,5 +1,6 @@
 //! The ONNX wire format.
 
+mod codes;
 mod encode;
 mod read;
 mod save;

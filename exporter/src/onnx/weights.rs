@@ -8,8 +8,9 @@ use onr_onnx::{
     Model,
     proto::{EXTERNAL, TensorProto},
 };
+use onr_precision::Plan;
 
-use super::encode::elem_type;
+use super::{codes::check_codes, encode::elem_type};
 use crate::{
     checkpoint::{Checkpoint, Narrowing, convert, float_type},
     error::ExportError,
@@ -18,7 +19,7 @@ use crate::{
 
 /// Compares every tensor that graphs of `dir` keep in external data with the checkpoint's tensor of
 /// that name, rounded to the same type. Outputs in 16 bits cannot show a single weight that is a little
-/// off; its bits can.
+/// off; its bits can. What a `plan` made of weights has a name with a slash: codes are checked against it.
 ///
 /// Returns what differs, a line per tensor.
 ///
@@ -28,12 +29,19 @@ pub fn check_weights(
     dir: &Path,
     graphs: &[ExportedGraph],
     checkpoint: &Checkpoint,
+    plan: Option<&Plan>,
 ) -> Result<Vec<String>, ExportError> {
     let (mut seen, mut problems) = (BTreeSet::new(), Vec::new());
     for graph in graphs {
         let model = Model::open(&dir.join(format!("{}.onnx", graph.name)))?;
         let external = |t: &&TensorProto| t.data_location == Some(EXTERNAL);
         for tensor in model.graph().initializer.iter().filter(external) {
+            if let Some(plan) = plan.filter(|_| tensor.label().contains('/')) {
+                if seen.insert((tensor.label().to_owned(), DType::F32, Vec::new())) {
+                    problems.extend(check_codes(&model, tensor, checkpoint, plan)?);
+                }
+                continue;
+            }
             let held = Held::of(&model, tensor)?;
             let place: Vec<_> = tensor.external_data.iter().map(|e| e.value.clone()).collect();
             if seen.insert((held.name.clone(), held.dtype, place)) {

@@ -1,18 +1,24 @@
 //! The reference: FP32 graphs built anew from the checkpoint, never a file of the candidate.
 
-use onr_exporter::{Checkpoint, ExportJob, ExportedGraph, Progress, export};
+use onr_exporter::{
+    Checkpoint, ExportJob, ExportedGraph, Progress, export,
+    quantize::{Format, Plan, apply_to_directory},
+};
 use onr_graphs::{GraphKind, GraphOptions, ModelConfig, Precision, Profile};
 use tempfile::TempDir;
 
 use super::{ParityError, job::graphs_of};
 
-/// FP32 graphs built anew from a checkpoint, and for 16-bit candidates the same with rounded weights.
+/// FP32 graphs built anew from a checkpoint, and beside them what a candidate's precision costs at least: for 16-bit
+/// candidates the same graphs with rounded weights, for 8-bit ones with the same products quantized.
 #[derive(Debug)]
 pub struct Reference {
     pub(super) exact: Built,
     pub(super) rounded: Option<Built>,
     /// SHA-256 of the checkpoint.
     checkpoint: String,
+    /// Format of the 8-bit products.
+    pub(super) format: Option<Format>,
 }
 
 /// An export in a temporary directory.
@@ -22,9 +28,24 @@ pub(super) struct Built {
     pub(super) graphs: Vec<ExportedGraph>,
 }
 
+impl Built {
+    fn empty() -> Result<TempDir, ParityError> {
+        let fail = |cause| onr_exporter::ExportError::Write { file: std::env::temp_dir(), cause };
+        Ok(TempDir::with_prefix("onr-reference-").map_err(fail)?)
+    }
+
+    /// The same graphs with 8-bit products.
+    fn quantized(&self, plan: &Plan) -> Result<Self, ParityError> {
+        let dir = Self::empty()?;
+        let done = apply_to_directory(plan, &self.graphs, self.dir.path(), dir.path())?;
+        Ok(Self { dir, graphs: done.graphs })
+    }
+}
+
 impl Reference {
     /// Exports the reference of a candidate with `options` and these `graphs` into temporary
-    /// directories: every stage of the split, and the fused graph if the candidate has it.
+    /// directories: every stage of the split, and the fused graph if the candidate has it. `plan` is that of a
+    /// candidate with 8-bit products.
     ///
     /// # Errors
     /// [`ParityError::Export`].
@@ -33,6 +54,7 @@ impl Reference {
         options: &GraphOptions,
         graphs: &[ExportedGraph],
         checkpoint: &Checkpoint,
+        plan: Option<&Plan>,
         progress: &dyn Progress,
     ) -> Result<Self, ParityError> {
         let wide = GraphOptions { precision: Precision::F32, ..*options };
@@ -42,9 +64,7 @@ impl Reference {
         // tract takes any shape; a small batch keeps large catalogues from being refused here.
         let profile = Profile::for_model(cfg.max_seq_len).at_batch(1);
         let built = |round_weights| {
-            let dir = TempDir::with_prefix("onr-reference-").map_err(|cause| {
-                onr_exporter::ExportError::Write { file: std::env::temp_dir(), cause }
-            })?;
+            let dir = Built::empty()?;
             let job = ExportJob {
                 config: cfg,
                 options: &wide,
@@ -62,11 +82,13 @@ impl Reference {
             ))
         };
         let (exact, sha256) = built(None)?;
-        let rounded = match options.precision {
-            Precision::F32 => None,
-            narrow => Some(built(Some(narrow))?.0),
+        let rounded = match (plan, options.precision) {
+            (Some(plan), _) => Some(exact.quantized(plan)?),
+            (None, Precision::F32) => None,
+            (None, narrow) => Some(built(Some(narrow))?.0),
         };
-        Ok(Self { exact, rounded, checkpoint: sha256 })
+        let format = plan.map(|plan| plan.format);
+        Ok(Self { exact, rounded, checkpoint: sha256, format })
     }
 
     /// Where its graphs lie.

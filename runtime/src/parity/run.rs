@@ -12,6 +12,7 @@ use super::{
     reference::{Built, Reference},
     report::{ParityReport, Strength},
     retrieval::Retrieved,
+    tolerance::Tolerance,
     verdict::{ranked_rows, verdict},
 };
 use crate::tensor::Feeds;
@@ -54,7 +55,7 @@ pub fn check(
         strength: Strength::FromCheckpoint,
         candidate: version(job.candidate),
         device,
-        precision: job.options.precision.name().into(),
+        precision: reference.format.map_or(job.options.precision.name(), |f| f.name()).into(),
         requests_from: job.requests_from.to_owned(),
         requests: job.requests.len(),
         outputs: Vec::new(),
@@ -64,7 +65,11 @@ pub fn check(
         reference_seconds: want.elapsed.as_secs_f64(),
         candidate_seconds: got.elapsed.as_secs_f64(),
     };
-    verdict(&measured, job.options.precision, &mut report);
+    let tolerance = match reference.format {
+        Some(_) => Tolerance::QUANTIZED,
+        None => Tolerance::of(job.options.precision),
+    };
+    verdict(&measured, tolerance, &mut report);
     Ok(report)
 }
 

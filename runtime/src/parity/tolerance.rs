@@ -28,6 +28,11 @@ pub(super) const MIN_OVERLAP: f64 = 0.99;
 pub(super) const OVERLAP_K: usize = 10;
 
 impl Tolerance {
+    /// The tolerance of 8-bit products, towards FP32 graphs with the same products quantized. Codes are the same
+    /// but for values that lie on the border between two, so the error is nearly that of the
+    /// quantization itself; what the 16 bits around it add is small, and the floor is theirs.
+    pub const QUANTIZED: Self = Self::WeightsOnly { ratio: 1.5, floor: 4e-4 };
+
     /// The tolerance of a precision.
     #[must_use]
     pub const fn of(precision: Precision) -> Self {

@@ -1,7 +1,5 @@
 //! From measurements to a report: every output judged, the order, the consistency.
 
-use onr_graphs::Precision;
-
 use super::{
     batch::Batch,
     compare::{Difference, Differences},
@@ -13,9 +11,9 @@ use super::{
 use crate::tensor::{Feeds, HostTensor};
 
 /// Fills in outputs, order, consistency and failures.
-pub(super) fn verdict(measured: &Measured, precision: Precision, report: &mut ParityReport) {
-    judge_all(measured, Tolerance::of(precision), report);
-    let tie = match Tolerance::of(precision) {
+pub(super) fn verdict(measured: &Measured, tolerance: Tolerance, report: &mut ParityReport) {
+    judge_all(measured, tolerance, report);
+    let tie = match tolerance {
         Tolerance::Elements { times_rms } => times_rms * scale_of_scores(&measured.candidate),
         // What rounding the weights alone may swap is no fault of the candidate.
         Tolerance::WeightsOnly { .. } => {
