@@ -32,10 +32,10 @@ pub fn int(name: &str, value: i64) -> AttributeProto {
     }
 }
 
-/// `output = Cast(input)`, the node named after its output.
+/// `output = Cast(input)`, the node named `output/Cast`.
 #[must_use]
 pub fn cast(input: &str, output: &str, to: ElemType) -> NodeProto {
-    let mut cast = node("Cast", output, &[input], &[output]);
+    let mut cast = node("Cast", &format!("{output}/Cast"), &[input], &[output]);
     cast.attribute.push(int("to", to.code().into()));
     cast
 }

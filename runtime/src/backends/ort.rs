@@ -6,11 +6,13 @@
 //! Not here: other execution providers than the CPU's. A provider that cannot be had is skipped
 //! silently by ONNX Runtime, so [`Session::placement`] is read back from it all the same.
 
+mod bf16;
 mod convert;
 mod library;
 
 use std::{borrow::Cow, num::NonZeroUsize, path::Path, thread};
 
+use onr_onnx::Model;
 use ort::{
     ep,
     session::{
@@ -18,6 +20,8 @@ use ort::{
         builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder},
     },
 };
+
+use prost::Message as _;
 
 use self::library::Loaded;
 use super::signature::Signature;
@@ -168,6 +172,14 @@ impl Backend for OrtBackend {
 
     fn open(&self, model: &Path) -> Result<Box<dyn Session>, RunError> {
         let loaded = library::load(&self.search)?;
+        // What can't be read here is ONNX Runtime's to refuse.
+        let read = Model::open(model).ok();
+        let wide = read.and_then(|read| bf16::widened(&read).transpose()).transpose();
+        if let Some(wide) = wide.map_err(|error| refused(model, &error))? {
+            let folder = model.parent().filter(|p| !p.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new("."));
+            return Ok(self.open_bytes(&wide.encode_to_vec(), folder, true)?);
+        }
         let builder = self.builder(&loaded);
         let session = builder.and_then(|mut builder| builder.commit_from_file(model));
         Ok(Self::session(model, session)?)

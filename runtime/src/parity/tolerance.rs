@@ -18,6 +18,8 @@ pub enum Tolerance {
         ratio: f64,
         /// Error, in units of the output's rms, below which the ratio says nothing.
         floor: f64,
+        /// Candidates may swap whose scores are closer than this many times what rounding the weights costs.
+        tie: f64,
     },
 }
 
@@ -30,8 +32,9 @@ pub(super) const OVERLAP_K: usize = 10;
 impl Tolerance {
     /// The tolerance of 8-bit products, towards FP32 graphs with the same products quantized. Codes are the same
     /// but for values that lie on the border between two, so the error is nearly that of the
-    /// quantization itself; what the 16 bits around it add is small, and the floor is theirs.
-    pub const QUANTIZED: Self = Self::WeightsOnly { ratio: 1.5, floor: 4e-4 };
+    /// quantization itself; what the 16 bits around it add is small, and the floor is theirs. Errors of
+    /// quantization have outliers that those of rounding have not: three times their rms is still a tie.
+    pub const QUANTIZED: Self = Self::WeightsOnly { ratio: 1.25, floor: 4e-4, tie: 3.0 };
 
     /// The tolerance of a precision.
     #[must_use]
@@ -45,8 +48,8 @@ impl Tolerance {
             // The floor is what three roundings of numbers of that size cost (of the operand, the
             // product and the output; 2.5e-4 rms each): in a shallow graph, and on a handful of
             // numbers, the weights' share can be smaller by chance.
-            Precision::F16 => Self::WeightsOnly { ratio: 2.0, floor: 4e-4 },
-            Precision::BF16 => Self::WeightsOnly { ratio: 2.0, floor: 3.2e-3 },
+            Precision::F16 => Self::WeightsOnly { ratio: 2.0, floor: 4e-4, tie: 1.0 },
+            Precision::BF16 => Self::WeightsOnly { ratio: 2.0, floor: 3.2e-3, tie: 1.0 },
         }
     }
 
@@ -85,7 +88,7 @@ impl Tolerance {
                 (difference.max_abs > limit)
                     .then(|| format!("error {:.1e} is above {limit:.1e}", difference.max_abs))
             }
-            Self::WeightsOnly { ratio, floor } => {
+            Self::WeightsOnly { ratio, floor, .. } => {
                 let base = weights_only.map_or(0.0, Difference::rms_error).max(floor * rms);
                 let error = difference.rms_error();
                 (error > ratio * base).then(|| {

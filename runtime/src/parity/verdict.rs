@@ -16,8 +16,9 @@ pub(super) fn verdict(measured: &Measured, tolerance: Tolerance, report: &mut Pa
     let tie = match tolerance {
         Tolerance::Elements { times_rms } => times_rms * scale_of_scores(&measured.candidate),
         // What rounding the weights alone may swap is no fault of the candidate.
-        Tolerance::WeightsOnly { .. } => {
-            weights_only(&measured.rounded, "rank", "scores").map_or(0.0, Difference::rms_error)
+        Tolerance::WeightsOnly { tie, .. } => {
+            let rounded = weights_only(&measured.rounded, "rank", "scores");
+            tie * rounded.map_or(0.0, Difference::rms_error)
         }
     };
     verdict_on_order(measured, tie, report);
