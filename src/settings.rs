@@ -14,8 +14,8 @@ use onr_exporter::{
     quantize::{Decision, Plan, Recipe, Site, canonical, plan},
     read_model,
 };
-use onr_graphs::{Filter, GraphKind, GraphOptions, ItemInput, ModelConfig, Profile};
-use onr_onnx::Model;
+use onr_graphs::{Filter, GraphKind, GraphOptions, ItemInput, ModelConfig, Precision, Profile};
+use onr_onnx::{ElemType, Model};
 use onr_requests::{CheckOptions, CheckedRequests, Limits, Report, Request, random_requests};
 use onr_runtime::builder::Target;
 
@@ -126,6 +126,15 @@ impl ExportSettings {
         let quantize = QuantizeSettings::resolve(choices)?;
         let strict = choices.strict;
         Ok(Self { config, checkpoint, options, graphs, profile, strict, quantize })
+    }
+}
+
+impl ExportSettings {
+    /// An element type of the export that not every GPU has.
+    pub(crate) fn rare_type(&self) -> Option<ElemType> {
+        let format = self.quantize.as_ref().map(|q| q.recipe.coding.format.elem());
+        let base = (self.options.precision == Precision::BF16).then_some(ElemType::Bfloat16);
+        format.filter(|elem| Target::least_for(*elem).is_some()).or(base)
     }
 }
 

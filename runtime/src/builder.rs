@@ -12,6 +12,7 @@ use std::{
 
 use onr_exporter::{TensorInfo, progress::Progress};
 use onr_graphs::{Dim, Profile};
+use onr_onnx::ElemType;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Availability;
@@ -106,6 +107,42 @@ impl Target {
     ];
 }
 
+impl Target {
+    /// The first capability that computes in an ONNX element type, and the type's name; nothing for types that
+    /// all GPUs have.
+    #[must_use]
+    pub fn least_for(elem: ElemType) -> Option<(Self, &'static str)> {
+        match elem {
+            ElemType::Float8E4M3Fn => Some((Self(89), "FP8")),
+            ElemType::Bfloat16 => Some((Self(80), "BF16")),
+            _ => None,
+        }
+    }
+}
+
+/// Refuses GPUs that lack a type: better said before a build than in the middle of it.
+///
+/// # Errors
+/// [`EngineError::Target`] with the first GPU that lacks it.
+pub fn check_capability(
+    builder: &'static str,
+    targets: &[Target],
+    elem: ElemType,
+) -> Result<(), EngineError> {
+    let Some((least, what)) = Target::least_for(elem) else { return Ok(()) };
+    match targets.iter().find(|target| **target < least) {
+        None => Ok(()),
+        Some(target) => Err(EngineError::Target {
+            builder,
+            target: target.to_string(),
+            reason: format!("{what} needs {least} or later"),
+            hint: format!(
+                "leave {target} out of --target, or choose another --precision for it: int8 and fp16 run on all"
+            ),
+        }),
+    }
+}
+
 /// `sm75, sm80, sm86`.
 pub(crate) fn list_targets(targets: &[Target]) -> String {
     targets.iter().map(Target::to_string).collect::<Vec<_>>().join(", ")
@@ -159,10 +196,24 @@ pub struct BuiltEngine {
     pub targets: Vec<String>,
     /// What TensorRT understood of the ONNX file.
     pub network: NetworkSummary,
+    /// What it made of the products, read back from the plan; empty where a plan does not tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub products: Vec<PlannedProduct>,
     /// Warnings of TensorRT's log, in order, without repeats.
     pub warnings: Vec<String>,
     /// Seconds spent inside TensorRT.
     pub seconds: f64,
+}
+
+/// A product as it stands in a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedProduct {
+    /// The ONNX node.
+    pub node: String,
+    /// Element type of both operands, in TensorRT's words: `int8`, `fp8_e4m3`, `half`, `bf16`, `float`.
+    pub operands: String,
+    /// Element type of the result, where the plan tells.
+    pub result: Option<String>,
 }
 
 /// The network as TensorRT's parser understood it; empty for builders that cannot be asked.

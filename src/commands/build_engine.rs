@@ -1,14 +1,24 @@
 //! `onr build-engine`: export, parity, plans, manifest. The main job.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use onr_exporter::{OutDir, TensorInfo, artifact, onnx::OnnxFile};
+use onr_exporter::{
+    OutDir, TensorInfo, artifact,
+    onnx::OnnxFile,
+    quantize::{Format, Plan},
+};
 use onr_graphs::{Dim, Profile};
 use onr_requests::CheckOptions;
 use onr_runtime::{
     backend::{Availability, Backend},
     backends::tract::TractBackend,
-    builder::{BuildJob, BuiltEngine, EngineBuilder, EngineError, NetworkSummary, Target},
+    builder::{
+        BuildJob, BuiltEngine, EngineBuilder, EngineError, NetworkSummary, PlannedProduct, Target,
+        check_capability,
+    },
     builders::{TensorRtRtx, Trtexec},
     manifest::Manifest,
     parity::{ParityJob, ParityReport, Reference, check, compare_onnx},
@@ -75,6 +85,9 @@ impl Build<'_> {
     /// From a checkpoint: the reference is built anew from it.
     fn whole_model(&self, model: &Path, weights: &Path) -> anyhow::Result<EnginesBuilt> {
         let settings = ExportSettings::resolve(model, weights, &self.args.choices)?;
+        if let Some(elem) = settings.rare_type() {
+            check_capability(self.builder.name(), &self.targets, elem)?;
+        }
         let check_options = CheckOptions { strict: settings.strict, sort: self.args.requests.sort };
         let file = self.args.requests.requests.as_deref();
         let requests = Requests::load(file, &settings.config, check_options)?;
@@ -93,6 +106,9 @@ impl Build<'_> {
                 let source = Source { graph: &graph.name, onnx: &onnx, inputs: &graph.inputs };
                 let network = self.compile(&source, &settings.profile, dir, &mut manifest)?;
                 network.check_interface(&graph.name, &graph.inputs, &graph.outputs)?;
+            }
+            if let Some(plan) = manifest.plan(dir)? {
+                warnings.extend(widened(&manifest, &plan));
             }
             self.carry_vocab(out.staging(), &mut manifest)?;
             manifest.write(out.staging())?;
@@ -238,15 +254,41 @@ fn dims(shape: &[String]) -> Vec<Dim> {
 }
 
 fn engine_table(manifest: &Manifest) -> String {
-    let mut table = Table::new(&["plan", "layers", "build", "size"]);
+    let mut table = Table::new(&["plan", "layers", "build", "size", "products computed in"]);
     for (graph, built) in &manifest.engines {
         let name = format!("{graph}.plan");
         let layers: usize = built.network.layers.values().sum();
         let size = manifest.files.get(&name).map_or(0, |f| f.size);
         let layers = if layers == 0 { String::new() } else { layers.to_string() };
-        table.row([name, layers, seconds(built.seconds), bytes(size)]);
+        let products = product_types(&built.products);
+        table.row([name, layers, seconds(built.seconds), bytes(size), products]);
     }
     table.text()
+}
+
+/// `5 int8, 7 half`: what a plan says of its products.
+fn product_types(products: &[PlannedProduct]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for product in products {
+        *counts.entry(&product.operands).or_default() += 1;
+    }
+    let texts: Vec<String> = counts.iter().map(|(name, n)| format!("{n} {name}")).collect();
+    texts.join(", ")
+}
+
+/// Products that a plan of ours wants in 8 bits and TensorRT's plan has otherwise.
+fn widened(manifest: &Manifest, plan: &Plan) -> Vec<String> {
+    let wanted = match plan.format {
+        Format::Int8 => "int8",
+        Format::Fp8 => "fp8_e4m3",
+    };
+    let engines = manifest.engines.iter();
+    let all = engines.flat_map(|(graph, built)| built.products.iter().map(move |p| (graph, p)));
+    all.filter(|(_, p)| plan.products.contains_key(&p.node) && p.operands != wanted)
+        .map(|(graph, p)| {
+            format!("{graph}: TensorRT computes `{}` in {}, not in {wanted}", p.node, p.operands)
+        })
+        .collect()
 }
 
 fn made_by(built: &BuiltEngine) -> String {

@@ -9,17 +9,20 @@ mod library;
 mod logger;
 mod monitor;
 mod network;
+mod readback;
 mod supervise;
 #[cfg(test)]
 mod tests;
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     time::Instant,
 };
 
 use onr_exporter::progress::Progress;
+use onr_onnx::{ElemType, Model, elem_types};
 
 use self::{
     compile::{Failure, Work, compile},
@@ -34,7 +37,7 @@ use crate::{
     backend::Availability,
     builder::{
         BuildJob, BuiltEngine, EngineBuilder, EngineError, NetworkSummary, PlanKind, Target,
-        list_targets,
+        check_capability, list_targets,
     },
 };
 
@@ -114,11 +117,18 @@ impl EngineBuilder for TensorRtRtx {
             .map_err(|cause| EngineError::File { file: job.onnx.to_owned(), cause })?;
         let shapes = dynamic_inputs(job)?;
         let version = self.load()?;
-        let targets = targets(job.targets);
+        let needs = needs(job)?;
+        let targets = targets(job.targets, &needs);
+        for elem in needs {
+            check_capability(NAME, &targets, elem)?;
+        }
         let began = Instant::now();
         let work = Work { job, shapes: &shapes, targets: &targets };
         let (network, log) = settle(job, supervise(progress, |link| compile(&work, link)))?;
+        let plan = fs::read(job.plan)
+            .map_err(|cause| EngineError::File { file: job.plan.to_owned(), cause })?;
         Ok(BuiltEngine {
+            products: readback::products(&plan),
             kind: self.kind(),
             builder: NAME.to_owned(),
             version: version.to_string(),
@@ -131,11 +141,25 @@ impl EngineBuilder for TensorRtRtx {
     }
 }
 
-/// The targets asked for, without repeats, or the default ones.
-fn targets(asked: &[Target]) -> Vec<Target> {
-    let asked = if asked.is_empty() { &TensorRtRtx::DEFAULT_TARGETS } else { asked };
-    let mut targets = Vec::with_capacity(asked.len());
-    for target in asked {
+/// Element types of the graph that not every GPU has.
+fn needs(job: &BuildJob<'_>) -> Result<BTreeSet<ElemType>, EngineError> {
+    let model = Model::open(job.onnx).map_err(|error| EngineError::Parse {
+        onnx: job.onnx.to_owned(),
+        node: String::new(),
+        op: String::new(),
+        reason: error.to_string(),
+    })?;
+    let types = elem_types(model.graph()).into_values();
+    Ok(types.filter(|elem| Target::least_for(*elem).is_some()).collect())
+}
+
+/// The targets asked for, without repeats, or those of the default ones that have what the graph needs.
+fn targets(asked: &[Target], needs: &BTreeSet<ElemType>) -> Vec<Target> {
+    let least = needs.iter().filter_map(|elem| Target::least_for(*elem)).map(|(t, _)| t).max();
+    let able = |target: &&Target| !asked.is_empty() || least.is_none_or(|least| **target >= least);
+    let from = if asked.is_empty() { &TensorRtRtx::DEFAULT_TARGETS } else { asked };
+    let mut targets = Vec::with_capacity(from.len());
+    for target in from.iter().filter(able) {
         if !targets.contains(target) {
             targets.push(*target);
         }

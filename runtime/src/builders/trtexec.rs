@@ -199,6 +199,7 @@ impl EngineBuilder for Trtexec {
         let began = Instant::now();
         let output = self.run(job, command, progress)?;
         Ok(BuiltEngine {
+            products: Vec::new(),
             kind: self.kind(),
             builder: NAME.to_owned(),
             version: version.to_string(),
