@@ -148,6 +148,12 @@ pub(crate) struct EvaluateArgs {
     pub(crate) model: super::build::ModelArgs,
     #[command(flatten)]
     pub(crate) histories: HistoryArgs,
+    /// Judge the graphs of this directory, of any precision, instead of the checkpoint
+    #[arg(long, value_name = "DIR")]
+    pub(crate) graphs: Option<PathBuf>,
+    /// Backend that runs the graphs
+    #[arg(long, value_enum, default_value = "ort", requires = "graphs")]
+    pub(crate) backend: super::CandidateArg,
     /// Which behaviour of each user is held out
     #[arg(long, value_enum, default_value = "test")]
     pub(crate) fold: FoldArg,

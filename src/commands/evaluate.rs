@@ -10,19 +10,24 @@ use onr_evaluation::{
     Popularity, Progress, Reach, Recommender, Summary, Truth, evaluate,
 };
 use onr_exporter::{Checkpoint, ExportError, read_model};
+use onr_graphs::ModelConfig;
 use onr_interactions::{Event, Store, StoreReport};
+use onr_runtime::manifest::Manifest;
 use onr_training::{OneRanker, TrainConfig, read_weights};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
     evaluation_file::{EvaluationFile, Judged, StoreId},
+    graph_recommender::{GraphRecommender, MOST_ITEMS},
     histories::{self, Reading},
+    parity::{candidate, manifest_config, manifest_options},
     truth::StoreTruth,
 };
 use crate::{
     args::EvaluateArgs,
     context::{Context, Scratch},
+    exit::Refusal,
     settings::make_parent,
     show::{Detail, Report, Table},
 };
@@ -68,8 +73,14 @@ pub(crate) fn run(args: &EvaluateArgs, context: &Context) -> anyhow::Result<Eval
     let truth = args.truth.as_deref().map(|dir| StoreTruth::open(dir, &store)).transpose()?;
     let judge =
         Judge { args, store: &store, truth, temperature: train.consistency.temperature, context };
-    let first = judge.judge(&mut OneRanker::new("oneranker", &model, &params, ranks))?;
-    let mut recommenders = vec![Judged::new(&first, json!({ "ranker": ranks }))];
+    let (first, settings) = match &args.graphs {
+        None => {
+            let first = judge.judge(&mut OneRanker::new("oneranker", &model, &params, ranks))?;
+            (first, json!({ "ranker": ranks }))
+        }
+        Some(dir) => judge.graphs(dir, &model)?,
+    };
+    let mut recommenders = vec![Judged::new(&first, settings)];
     if args.peers {
         recommenders.extend(judge.peers()?);
     }
@@ -136,6 +147,27 @@ impl Judge<'_> {
                 None => Err(e.into()),
             },
         }
+    }
+
+    /// The graphs of a directory on a backend.
+    fn graphs(&self, dir: &Path, model: &ModelConfig) -> anyhow::Result<(Evaluation, Value)> {
+        let manifest = Manifest::read(dir)?;
+        manifest.verify(dir)?;
+        let (config, options) =
+            (manifest_config(&manifest, dir)?, manifest_options(&manifest, dir)?);
+        if config != *model {
+            let what = format!("{} holds graphs of another model", dir.display());
+            return Err(Refusal::usage(what).hint("give the --model that was exported").into());
+        }
+        if config.n_items > MOST_ITEMS {
+            let what = format!("every item is scored for every user: at most {MOST_ITEMS} items");
+            return Err(Refusal::usage(what).hint("judge the checkpoint, without --graphs").into());
+        }
+        let backend = candidate(self.args.backend, self.context)?;
+        let mut graphs =
+            GraphRecommender::new(backend.as_ref(), dir, &manifest.graphs, &config, &options);
+        let settings = json!({ "precision": manifest.precision_name(), "backend": backend.name() });
+        Ok((self.judge(&mut graphs)?, settings))
     }
 
     /// Popularity, Markov chains (tuned, and of the next item alone) and co-occurrence (tuned).

@@ -15,6 +15,8 @@ mod evaluate;
 mod evaluation_file;
 mod export;
 #[cfg(feature = "training")]
+mod graph_recommender;
+#[cfg(feature = "training")]
 mod histories;
 mod import;
 mod init;

@@ -17,7 +17,7 @@ use crate::{
 
 /// The graphs of one directory on one backend. Each is opened when it is first run: what a backend
 /// needs to load a large graph is over before the next one begins.
-pub(super) struct Chain<'a> {
+pub struct Chain<'a> {
     backend: &'a dyn Backend,
     stages: BTreeMap<GraphKind, Stage<'a>>,
     /// Time spent inside the backend.
@@ -36,7 +36,8 @@ pub(super) const JUNK: f32 = 7.0;
 
 impl<'a> Chain<'a> {
     /// Those graphs of `dir` that `wanted` names.
-    pub(super) fn new(
+    #[must_use]
+    pub fn new(
         backend: &'a dyn Backend,
         dir: &Path,
         graphs: &'a [ExportedGraph],
@@ -53,13 +54,13 @@ impl<'a> Chain<'a> {
 
     /// Does the directory have this graph?
     #[must_use]
-    pub(super) fn has(&self, kind: GraphKind) -> bool {
+    pub fn has(&self, kind: GraphKind) -> bool {
         self.stages.contains_key(&kind)
     }
 
     /// Where the graphs run.
     #[must_use]
-    pub(super) fn placement(&self) -> Option<Placement> {
+    pub fn placement(&self) -> Option<Placement> {
         self.stages.values().find_map(|s| Some(s.session.as_ref()?.placement()))
     }
 
@@ -68,7 +69,7 @@ impl<'a> Chain<'a> {
     /// # Errors
     /// [`ParityError::Run`] when the backend refuses the graph or fails, [`ParityError::Missing`]
     /// when `state` lacks an input.
-    pub(super) fn run(&mut self, kind: GraphKind, state: &Feeds) -> Result<Feeds, ParityError> {
+    pub fn run(&mut self, kind: GraphKind, state: &Feeds) -> Result<Feeds, ParityError> {
         let Some(stage) = self.stages.get_mut(&kind) else {
             return Err(ParityError::Missing { graph: kind.name(), input: "graph".into() });
         };
@@ -96,7 +97,7 @@ impl<'a> Chain<'a> {
 }
 
 /// Adds what `encode` or `append` returned to the inputs of the next graphs.
-pub(super) fn keep_history(state: &mut Feeds, present: &Feeds) {
+pub fn keep_history(state: &mut Feeds, present: &Feeds) {
     for (name, value) in present {
         if let Some(rest) = name.strip_prefix("present.") {
             state.insert(format!("past_key_values.{rest}"), value.clone());

@@ -27,6 +27,7 @@ pub(crate) use chain::append_state;
 
 pub use accuracy::{Accuracy, RequestAccuracy, Scoring};
 pub use batch::{Batch, BatchShape, batches};
+pub use chain::{Chain, keep_history};
 pub use compare::{Difference, Differences};
 pub use error::ParityError;
 pub use golden::{Golden, check_golden};
