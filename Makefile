@@ -2,7 +2,7 @@
 # that `make engine` and `make test` share each object file.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup engine test lint bench movielens ablation clean
+.PHONY: help setup engine test lint bench movielens ablation precision clean
 
 # Extra arguments for cargo. `.ci/run` passes --locked.
 CARGO_FLAGS ?=
@@ -40,6 +40,10 @@ movielens: setup ## docs/movielens.md: trained models against their peers, six r
 ablation: setup ## docs/ablation.md: what each part is for, on simulated logs. Below an hour
 	cargo build $(CARGO_BUILD_FLAGS)
 	$(PYTHON) scripts/study.py ablation
+
+precision: setup ## docs/precision-ml100k.md: what FP16, BF16, INT8 and FP8 cost on a trained model. A quarter of an hour
+	cargo build $(CARGO_BUILD_FLAGS)
+	$(PYTHON) scripts/precision.py
 
 clean: ## remove what was built (target, build); what `make setup` fetched stays in .onr
 	cargo clean

@@ -11,7 +11,7 @@ use onr_exporter::{
     Checkpoint, CheckpointRecord, ExportError,
     artifact::hash_file,
     leftovers::MadeDirs,
-    quantize::{Decision, Plan, Recipe, Site, canonical, plan},
+    quantize::{Decision, Plan, Recipe, Site, canonical, plan, sites},
     read_model,
 };
 use onr_graphs::{Filter, GraphKind, GraphOptions, ItemInput, ModelConfig, Precision, Profile};
@@ -89,6 +89,20 @@ impl QuantizeSettings {
         let name = checkpoint.path.display().to_string();
         let model = ModelId { name, sha256: checkpoint.sha256.clone() };
         Ok(self.calibration.expect_model(&model)?)
+    }
+
+    /// FLOPs of the products with weights of `encode`, `generate` and `rank`, all and those of `plan`.
+    pub(crate) fn flops(&self, graphs: &[(String, Model)], plan: &Plan) -> (u64, u64) {
+        let stages = ["encode", "generate", "rank"];
+        let (mut all, mut narrow) = (0, 0);
+        for (graph, model) in graphs.iter().filter(|(name, _)| stages.contains(&name.as_str())) {
+            for site in sites(model) {
+                let flops = self.rows(graph, &site) * site.flops_per_row();
+                all += flops;
+                narrow += if plan.has(&site) { flops } else { 0 };
+            }
+        }
+        (all, narrow)
     }
 
     /// Rows of a product's activation over all requests of the calibration; 0 for what it lacks.

@@ -84,6 +84,10 @@ pub struct QuantizedExport {
     pub calibration_sha256: String,
     /// By graph: products of 8-bit numbers, and those that are not.
     pub products: BTreeMap<String, (usize, usize)>,
+    /// FLOPs of products with weights in `encode`, `generate` and `rank`, on the calibration's requests.
+    pub flops: u64,
+    /// Those of them on 8-bit numbers.
+    pub narrow_flops: u64,
 }
 
 impl From<&GraphOptions> for ExportChoices {
@@ -230,6 +234,13 @@ impl Manifest {
             .map_err(|cause| ExportError::Read { file: file.clone(), cause })?;
         let refuse = |e: serde_json::Error| ManifestError::Format { file, reason: e.to_string() };
         serde_json::from_slice(&text).map(Some).map_err(refuse)
+    }
+
+    /// Share of the FLOPs of products with weights that run on 8-bit numbers.
+    #[must_use]
+    pub fn narrow_share(&self) -> Option<f64> {
+        let quantized = self.quantized.as_ref().filter(|q| q.flops > 0)?;
+        Some(quantized.narrow_flops as f64 / quantized.flops as f64)
     }
 
     /// The word of `--precision` that made the graphs; empty for a file that was compiled as it is.

@@ -22,6 +22,9 @@ use crate::{
 pub(crate) struct ExportDone {
     out: PathBuf,
     precision: String,
+    /// Share of the FLOPs of products with weights on 8-bit numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    narrow_share: Option<f64>,
     #[serde(flatten)]
     exported: Exported,
 }
@@ -33,7 +36,8 @@ pub(crate) fn run(args: &ExportArgs, context: &Context) -> anyhow::Result<Export
     manifest.write(out.staging())?;
     publish(out)?;
     let precision = manifest.precision_name();
-    Ok(ExportDone { out: args.out.clone(), precision, exported })
+    let narrow_share = manifest.narrow_share();
+    Ok(ExportDone { out: args.out.clone(), precision, narrow_share, exported })
 }
 
 /// Exports into `dir` and begins its manifest.
@@ -59,8 +63,8 @@ pub(super) fn stage_with(
         None => plain(settings, &settings.options, dir, context)?,
         Some(quantize) => {
             let base = tempfile::tempdir_in(dir)?;
-            let plan = planned(settings, quantize, base.path(), context, decide)?;
-            quantized(settings, quantize, &plan, (base.path(), dir), &mut manifest, context)?
+            let planned = planned(settings, quantize, base.path(), context, decide)?;
+            quantized(settings, quantize, &planned, (base.path(), dir), &mut manifest, context)?
         }
     };
     manifest.checkpoint = Some(exported.checkpoint.clone());
@@ -87,6 +91,12 @@ fn plain(
     Ok(export(&job, context.progress())?)
 }
 
+/// A plan, and the FLOPs of products with weights: all, and those on 8-bit numbers.
+struct Planned {
+    plan: Plan,
+    flops: (u64, u64),
+}
+
 /// The plan, made on FP32 graphs: their values have the names that were calibrated.
 fn planned(
     settings: &ExportSettings,
@@ -94,20 +104,21 @@ fn planned(
     scratch: &Path,
     context: &Context,
     decide: &dyn Fn(&Site) -> Decision,
-) -> anyhow::Result<Plan> {
+) -> anyhow::Result<Planned> {
     let wide = GraphOptions { precision: Precision::F32, ..settings.options };
     let exported = plain(settings, &wide, scratch, context)?;
     quantize.expect_checkpoint(&exported.checkpoint)?;
     let open = |g: &ExportedGraph| Ok((g.name.clone(), Model::open(&scratch.join(g.file_name()))?));
     let models = exported.graphs.iter().map(open).collect::<Result<Vec<_>, ExportError>>()?;
-    Ok(quantize.plan(&models, decide)?)
+    let plan = quantize.plan(&models, decide)?;
+    Ok(Planned { flops: quantize.flops(&models, &plan), plan })
 }
 
 /// The 16-bit graphs in the first folder, from there with 8-bit products in the second.
 fn quantized(
     settings: &ExportSettings,
     quantize: &QuantizeSettings,
-    plan: &Plan,
+    Planned { plan, flops }: &Planned,
     (base, dir): (&Path, &Path),
     manifest: &mut Manifest,
     context: &Context,
@@ -121,6 +132,8 @@ fn quantized(
         format: plan.format.name().to_owned(),
         method: quantize.recipe.coding.method.to_string(),
         calibration_sha256: quantize.sha256.clone(),
+        flops: flops.0,
+        narrow_flops: flops.1,
         products: done.report.iter().map(|g| (g.graph.clone(), g.applied.counts())).collect(),
     });
     Ok(exported)
@@ -173,7 +186,11 @@ impl Report for ExportDone {
     fn human(&self, _: Detail) -> String {
         let untrained = if self.exported.checkpoint.untrained { ", untrained weights" } else { "" };
         let head = format!("{} ({}{untrained})", self.out.display(), self.precision);
-        format!("{head}\n{}", graph_table(&self.exported))
+        let share = self.narrow_share.map_or_else(String::new, |share| {
+            let percent = 100.0 * share;
+            format!("\n{percent:.1} % of the FLOPs of products with weights in {}", self.precision)
+        });
+        format!("{head}\n{}{share}", graph_table(&self.exported))
     }
 
     fn warnings(&self) -> Vec<String> {
