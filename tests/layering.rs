@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-const ALLOWED: [(&str, &str, &[&str]); 11] = [
+const ALLOWED: [(&str, &str, &[&str]); 12] = [
     ("onr-graphs", "graphs", &[]),
     ("onr-onnx", "onnx", &[]),
     ("onr-calibration", "calibration", &[]),
@@ -29,6 +29,7 @@ const ALLOWED: [(&str, &str, &[&str]); 11] = [
             "onr-requests",
         ],
     ),
+    ("onr-report", "report", &[]),
     (
         "onr",
         ".",
@@ -43,6 +44,7 @@ const ALLOWED: [(&str, &str, &[&str]); 11] = [
             "onr-evaluation",
             "onr-training",
             "onr-runtime",
+            "onr-report",
         ],
     ),
 ];
