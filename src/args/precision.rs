@@ -42,8 +42,7 @@ pub(crate) struct CalibrateArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  onr tune --model model.toml --weights weights.safetensors --precision int8 --calibration calibration.json \\
-    --requests requests.jsonl --budget 'top10-overlap>=0.98@p05,kendall>=0.99,dc-shift<=0.02' --out tuned
+  onr tune --model model.toml --weights weights.safetensors --precision int8 --calibration calibration.json --requests requests.jsonl --budget 'top10-overlap>=0.98@p05,kendall>=0.99,dc-shift<=0.02' --out tuned
 
 Figures of a budget: topK-overlap (any K), kendall, dc-shift (nats), score-error (standard deviations of a request's
 scores); @p05 is the 5th percentile from the bad end, without it the mean counts.")]

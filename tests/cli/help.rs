@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::World;
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 17] = [
     "init",
     "import",
     "requests",
@@ -14,7 +14,10 @@ const VERBS: [&str; 14] = [
     "compare",
     "cluster",
     "export",
+    "calibrate",
+    "tune",
     "parity",
+    "accuracy",
     "build-engine",
     "inspect",
     "verify",

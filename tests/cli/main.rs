@@ -9,6 +9,7 @@ mod help;
 mod libraries;
 mod models;
 mod output;
+mod precision;
 mod requests;
 mod signals;
 mod support;

@@ -34,12 +34,12 @@ pub fn check_weights(
     let (mut seen, mut problems) = (BTreeSet::new(), Vec::new());
     for graph in graphs {
         let model = Model::open(&dir.join(format!("{}.onnx", graph.name)))?;
-        let external = |t: &&TensorProto| t.data_location == Some(EXTERNAL);
-        for tensor in model.graph().initializer.iter().filter(external) {
+        let large = |t: &&TensorProto| {
+            t.data_location == Some(EXTERNAL) || plan.is_some() && t.label().ends_with("/codes")
+        };
+        for tensor in model.graph().initializer.iter().filter(large) {
             if let Some(plan) = plan.filter(|_| tensor.label().contains('/')) {
-                if seen.insert((tensor.label().to_owned(), DType::F32, Vec::new())) {
-                    problems.extend(check_codes(&model, tensor, checkpoint, plan)?);
-                }
+                problems.extend(check_codes(&model, tensor, checkpoint, plan)?);
                 continue;
             }
             let held = Held::of(&model, tensor)?;

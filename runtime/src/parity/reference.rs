@@ -83,8 +83,9 @@ impl Reference {
         };
         let (exact, sha256) = built(None)?;
         let rounded = match (plan, options.precision) {
-            (Some(plan), _) => Some(exact.quantized(plan)?),
             (None, Precision::F32) => None,
+            (Some(plan), Precision::F32) => Some(exact.quantized(plan)?),
+            (Some(plan), narrow) => Some(built(Some(narrow))?.0.quantized(plan)?),
             (None, narrow) => Some(built(Some(narrow))?.0),
         };
         let format = plan.map(|plan| plan.format);

@@ -30,11 +30,11 @@ pub(super) const MIN_OVERLAP: f64 = 0.99;
 pub(super) const OVERLAP_K: usize = 10;
 
 impl Tolerance {
-    /// The tolerance of 8-bit products, towards FP32 graphs with the same products quantized. Codes are the same
-    /// but for values that lie on the border between two, so the error is nearly that of the
-    /// quantization itself; what the 16 bits around it add is small, and the floor is theirs. Errors of
-    /// quantization have outliers that those of rounding have not: three times their rms is still a tie.
-    pub const QUANTIZED: Self = Self::WeightsOnly { ratio: 1.25, floor: 4e-4, tie: 3.0 };
+    /// The tolerance of 8-bit products, towards FP32 graphs with rounded weights and the same products quantized:
+    /// the rule of 16 bits, as some outputs have no 8-bit product behind them. Where they have, codes are the same but
+    /// for values on the border between two, and the ratio is near 1. Errors of quantization have outliers that
+    /// those of rounding have not: three times their rms is still a tie.
+    pub const QUANTIZED: Self = Self::WeightsOnly { ratio: 2.0, floor: 4e-4, tie: 3.0 };
 
     /// The tolerance of a precision.
     #[must_use]
