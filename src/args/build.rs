@@ -212,7 +212,8 @@ pub(crate) struct ParityArgs {
 #[command(after_help = "\
 Examples:
   onr accuracy engine-int8 --requests requests.jsonl
-  onr accuracy engine-int8 --requests requests.jsonl --against engine-fp16")]
+  onr accuracy engine-int8 --requests requests.jsonl --against engine-fp16
+  onr accuracy engine-int8 --requests requests.jsonl --calibration calibration.json --report report.html")]
 pub(crate) struct AccuracyArgs {
     /// Directory that `onr export` or `onr build-engine` wrote
     #[arg(value_name = "DIR")]
@@ -234,6 +235,12 @@ pub(crate) struct AccuracyArgs {
     /// Candidates whose reference scores are closer than this many standard deviations may swap
     #[arg(long, value_name = "X", default_value_t = 0.01)]
     pub(crate) tie: f64,
+    /// Write all that was found as a page, or as JSON if the name ends so
+    #[arg(long, value_name = "HTML")]
+    pub(crate) report: Option<PathBuf>,
+    /// The calibration that the graphs were made with: histograms for the report
+    #[arg(long, value_name = "JSON", requires = "report")]
+    pub(crate) calibration: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

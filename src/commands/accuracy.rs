@@ -1,23 +1,26 @@
 //! `onr accuracy`: what a precision costs, in the order of candidates.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use onr_exporter::Checkpoint;
+use onr_exporter::{Checkpoint, artifact};
 use onr_requests::CheckOptions;
 use onr_runtime::{
-    backend::Backend,
+    backend::{Availability, Backend},
     backends::tract::TractBackend,
     manifest::Manifest,
     parity::{Accuracy, Ranked, Reference, Scoring},
 };
 use serde::Serialize;
 
-use super::parity::{ROWS, candidate, checkpoint, manifest_config, manifest_options};
+use super::{
+    parity::{ROWS, candidate, checkpoint, manifest_config, manifest_options},
+    precision_report::Findings,
+};
 use crate::{
     args::AccuracyArgs,
     context::{Context, Scratch},
     exit::Refusal,
-    settings::Requests,
+    settings::{Requests, make_parent, read_calibration},
     show::{Detail, Report},
 };
 
@@ -27,6 +30,7 @@ pub(crate) struct AccuracyFound {
     precision: String,
     against: String,
     requests_from: String,
+    report: Option<PathBuf>,
     #[serde(flatten)]
     accuracy: Accuracy,
     #[serde(skip)]
@@ -47,47 +51,84 @@ pub(crate) fn run(args: &AccuracyArgs, context: &Context) -> anyhow::Result<Accu
     let scoring =
         Scoring { config: &config, options: &options, requests: &requests.list, rows: ROWS };
     let _scratch = Scratch::make()?;
-    let (against, want) = reference(args, &scoring, &manifest, backend.as_ref(), context)?;
+    let calibration = args.calibration.as_deref().map(read_calibration).transpose()?;
+    let _made = args.report.as_deref().map(make_parent).transpose()?;
+    let reference = reference(args, &scoring, &manifest, backend.as_ref(), context)?;
     let got = scoring.run(backend.as_ref(), &args.dir, &manifest.graphs, context.progress())?;
-    let accuracy = Accuracy::of(&want, &got, args.k, args.tie)
+    let accuracy = Accuracy::of(&reference.scores, &got, args.k, args.tie)
         .ok_or_else(|| Refusal::wrong("no request has candidates"))?;
+    if let Some(file) = &args.report {
+        let findings = Findings {
+            manifest: &manifest,
+            dir: &args.dir,
+            reference: reference.dir(),
+            calibration: calibration.as_ref(),
+            requests: &requests.list,
+            want: &reference.scores,
+            got: &got,
+            accuracy,
+            backend: version(backend.as_ref()),
+        };
+        let report = findings.report()?;
+        let json = file.extension().is_some_and(|e| e == "json");
+        let text = if json { report.json()? } else { report.html() };
+        artifact::write(file, text.as_bytes())?;
+    }
     Ok(AccuracyFound {
         dir: args.dir.clone(),
+        report: args.report.clone(),
         precision: manifest.precision_name(),
-        against,
+        against: reference.name,
         requests_from: requests.from,
         accuracy,
         warnings: requests.warnings,
     })
 }
 
-/// What is compared with, in words and in scores.
+/// What is compared with: its name, its scores, and where its graphs lie.
+struct Against {
+    name: String,
+    scores: Vec<Ranked>,
+    built: Option<Reference>,
+    given: PathBuf,
+}
+
+impl Against {
+    fn dir(&self) -> &Path {
+        self.built.as_ref().map_or(&self.given, Reference::dir)
+    }
+}
+
 fn reference(
     args: &AccuracyArgs,
     scoring: &Scoring<'_>,
     manifest: &Manifest,
     backend: &dyn Backend,
     context: &Context,
-) -> anyhow::Result<(String, Vec<Ranked>)> {
+) -> anyhow::Result<Against> {
     let progress = context.progress();
     if let Some(dir) = &args.against {
         let other = Manifest::read(dir)?;
         other.verify(dir)?;
-        let what = format!("{} ({})", dir.display(), other.precision_name());
-        return Ok((what, scoring.run(backend, dir, &other.graphs, progress)?));
+        let name = format!("{} ({})", dir.display(), other.precision_name());
+        let scores = scoring.run(backend, dir, &other.graphs, progress)?;
+        return Ok(Against { name, scores, built: None, given: dir.clone() });
     }
     let path = checkpoint(args.weights.as_deref(), manifest, &args.dir)?;
     let weights = Checkpoint::open(&path)?;
-    let built = Reference::build(
-        scoring.config,
-        scoring.options,
-        &manifest.graphs,
-        &weights,
-        None,
-        progress,
-    )?;
-    let want = scoring.run(&TractBackend::new(), built.dir(), built.graphs(), progress)?;
-    Ok(("FP32 on tract".to_owned(), want))
+    let (config, graphs) = (scoring.config, &manifest.graphs);
+    let built = Reference::build(config, scoring.options, graphs, &weights, None, progress)?;
+    let scores = scoring.run(&TractBackend::new(), built.dir(), built.graphs(), progress)?;
+    let given = PathBuf::new();
+    Ok(Against { name: "FP32 on tract".to_owned(), scores, built: Some(built), given })
+}
+
+/// Name and version of a backend.
+fn version(backend: &dyn Backend) -> String {
+    match backend.availability() {
+        Availability::Ready { version, .. } => version,
+        Availability::Missing { .. } => backend.name().to_owned(),
+    }
 }
 
 impl Report for AccuracyFound {
@@ -115,7 +156,7 @@ impl Report for AccuracyFound {
             a.dc,
             a.dc_shift,
             a.score_error
-        )
+        ) + &self.report.as_ref().map_or_else(String::new, |r| format!("\n{}", r.display()))
     }
 
     fn warnings(&self) -> Vec<String> {

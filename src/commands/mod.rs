@@ -22,6 +22,7 @@ mod import;
 mod init;
 mod inspect;
 mod parity;
+mod precision_report;
 mod requests;
 #[cfg(feature = "training")]
 mod simulate;
