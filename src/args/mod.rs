@@ -13,7 +13,7 @@ pub(crate) use build::{
     ParityArgs,
 };
 pub(crate) use data::{ImportArgs, InitArgs, InspectArgs, RequestsArgs, VerifyArgs};
-pub(crate) use precision::{CalibrateArgs, CalibrateCommand, MergeArgs, TuneArgs};
+pub(crate) use precision::{CacheArgs, CalibrateArgs, CalibrateCommand, MergeArgs, TuneArgs};
 #[cfg(feature = "training")]
 pub(crate) use training::{
     ClusterArgs, CompareArgs, EvaluateArgs, HistoryArgs, MetricArg, SimulateArgs, TrainArgs,

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Subcommand};
-use onr_calibration::Shard;
+use onr_calibration::{Method, Shard, trt_cache::TrtVersion};
 use onr_runtime::tune::Budget;
 
 use super::build::{ExportChoiceArgs, ModelArgs, RequestArgs};
@@ -68,6 +68,33 @@ pub(crate) struct TuneArgs {
 pub(crate) enum CalibrateCommand {
     /// Put the calibrations of shards together
     Merge(MergeArgs),
+    /// Write the calibration cache of TensorRT 10 and older
+    Cache(CacheArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  onr calibrate cache calibration.json --graph rank --tensorrt 8.6.1 --out rank.cache
+
+TensorRT reads it with `trtexec --int8 --calib=rank.cache`. TensorRT 11 and TensorRT for RTX have no calibrator: they take
+Q/DQ, which `onr export --precision int8` writes.")]
+pub(crate) struct CacheArgs {
+    /// A whole calibration
+    #[arg(value_name = "JSON")]
+    pub(crate) calibration: PathBuf,
+    /// Which graph's values
+    #[arg(long, value_name = "NAME")]
+    pub(crate) graph: String,
+    /// Version of the TensorRT that will read it: 8.6.1, 10.3.0
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) tensorrt: TrtVersion,
+    /// How ranges are read off the calibration
+    #[arg(long, value_name = "METHOD", default_value = "entropy")]
+    pub(crate) method: Method,
+    /// Cache to write
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use onr_calibration::{Calibration, ModelId, Oddity, Shard};
+use onr_calibration::{Calibration, ModelId, Oddity, Shard, Target, scale, trt_cache};
 use onr_exporter::artifact;
 use onr_graphs::Precision;
 use onr_requests::{CheckOptions, Request};
@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::parity::{manifest_config, manifest_options};
 use crate::{
-    args::{CalibrateArgs, CalibrateCommand, MergeArgs},
+    args::{CacheArgs, CalibrateArgs, CalibrateCommand, MergeArgs},
     context::Context,
     exit::Refusal,
     settings::{Requests, make_parent, read_calibration},
@@ -39,8 +39,10 @@ pub(crate) struct Calibrated {
 }
 
 pub(crate) fn run(args: &CalibrateArgs, context: &Context) -> anyhow::Result<Calibrated> {
-    if let Some(CalibrateCommand::Merge(merge)) = &args.merge {
-        return merged(merge);
+    match &args.merge {
+        Some(CalibrateCommand::Merge(merge)) => return merged(merge),
+        Some(CalibrateCommand::Cache(cache)) => return cached(cache),
+        None => {}
     }
     let (Some(dir), Some(out)) = (&args.dir, &args.out) else {
         return Err(Refusal::usage("onr calibrate needs DIR and --out").into());
@@ -116,6 +118,31 @@ fn merged(args: &MergeArgs) -> anyhow::Result<Calibrated> {
     let calibration = Calibration::merge(parts.collect::<anyhow::Result<Vec<_>>>()?)?;
     let _made = make_parent(&args.out)?;
     written(&calibration, &args.out)
+}
+
+/// The cache that TensorRT 10 and older read: a scale for each value of a graph.
+fn cached(args: &CacheArgs) -> anyhow::Result<Calibrated> {
+    let calibration = read_calibration(&args.calibration)?;
+    calibration.check_finite()?;
+    if let [first, ..] = calibration.missing_shards().as_slice() {
+        let what = format!("{} lacks shard {first}", args.calibration.display());
+        return Err(Refusal::wrong(what).hint("merge all shards first").into());
+    }
+    let ranges = calibration.ranges(&args.graph, args.method, Target::Int8)?;
+    let scales = ranges.into_iter().map(|(name, range)| (name, scale(range, Target::Int8)));
+    let text = trt_cache::write(args.tensorrt, &scales.collect())?;
+    let _made = make_parent(&args.out)?;
+    let file = artifact::write(&args.out, text.as_bytes())?;
+    Ok(Calibrated {
+        out: args.out.clone(),
+        model: calibration.model().clone(),
+        samples: calibration.samples(),
+        graphs: 1,
+        tensors: text.lines().count() - 1,
+        size: file.size,
+        missing_shards: Vec::new(),
+        notes: Vec::new(),
+    })
 }
 
 fn written(calibration: &Calibration, out: &Path) -> anyhow::Result<Calibrated> {

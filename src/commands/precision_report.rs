@@ -117,7 +117,8 @@ impl Findings<'_> {
         .collect()
     }
 
-    /// Places of the reference's first `k` that are kept, by how often items occur in the histories.
+    /// Places of the reference's first `k` that are kept, by how often items occur in the histories: the items that
+    /// make up half of all behaviours, the next 30 %, the rest.
     fn bands(&self) -> Vec<Group> {
         let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
         for item in self.requests.iter().flat_map(|r| &r.items) {
@@ -144,8 +145,7 @@ impl Findings<'_> {
                 places.1 += 1;
             }
         }
-        let names =
-            ["head: half of all behaviours", "torso: the next 30 %", "tail: the rest, and unseen"];
+        let names = ["head (50 %)", "torso (30 %)", "tail (20 %)"];
         let each = names.iter().zip(places).filter(|(_, (_, of))| *of > 0);
         each.map(|(name, (kept, of))| Group::of_places(*name, kept, of)).collect()
     }

@@ -1,6 +1,6 @@
 //! Opinions on errors of calibration and precision.
 
-use onr_calibration::CalibrationError;
+use onr_calibration::{CalibrationError, trt_cache::CacheError};
 use onr_runtime::calibrate::CalibrateError;
 
 use super::{Exit, of_run};
@@ -13,6 +13,9 @@ pub(super) fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit
             _ => Exit::Wrong,
         };
         return Some((exit, e.hint().map(str::to_owned)));
+    }
+    if let Some(e) = cause.downcast_ref::<CacheError>() {
+        return Some((Exit::Usage, e.hint().map(str::to_owned)));
     }
     let exit = match cause.downcast_ref::<CalibrateError>()? {
         CalibrateError::Run(run) | CalibrateError::Sample { cause: run, .. } => of_run(run),

@@ -72,6 +72,26 @@ fn eight_bits_hold_what_they_promise() {
 }
 
 #[test]
+fn a_cache_for_an_older_tensorrt() {
+    let world = calibrated();
+    let cache = |version: &'static str, graph: &'static str| {
+        let choices = ["--graph", graph, "--tensorrt", version, "--method", "minmax"];
+        [&["calibrate", "cache", "c.json"], &choices[..], &["--out", "rank.cache"]].concat()
+    };
+    let error = world.refuses(2, &cache("11.0.0", "rank"));
+    assert!(error.contains("11"), "{error}");
+    let error = world.refuses(1, &cache("8.6.1", "nothing"));
+    assert!(error.contains("nothing"), "{error}");
+    world.runs(&cache("8.6.1", "rank"));
+    let text = fs::read_to_string(world.path("rank.cache")).unwrap();
+    assert!(text.starts_with("TRT-8601-EntropyCalibration2\n"), "{text}");
+    let line = text.lines().find(|l| l.starts_with("rank.rank_layers.0.norm/")).unwrap();
+    let (_, bits) = line.rsplit_once(": ").unwrap();
+    let scale = f32::from_bits(u32::from_str_radix(bits, 16).unwrap());
+    assert!(scale > 0.0 && scale < 1.0, "{line}");
+}
+
+#[test]
 fn a_wrong_code_is_found() {
     let world = calibrated();
     export(&world, &[&INT8[..], &["--out", "q8"]].concat());
