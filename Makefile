@@ -2,7 +2,7 @@
 # that `make engine` and `make test` share each object file.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup engine test lint bench movielens ablation precision clean
+.PHONY: help setup engine test lint bench bench-calibration check-calibration movielens ablation precision clean
 
 # Extra arguments for cargo. `.ci/run` passes --locked.
 CARGO_FLAGS ?=
@@ -12,7 +12,7 @@ PYTHON := .onr/venv/bin/python
 TEST_RUNNER = $(if $(shell cargo nextest --version 2>/dev/null),nextest run,test)
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing: compiler, libclang, Python wheels in .onr/venv, MovieLens-100k
 	@scripts/setup.sh
@@ -32,6 +32,20 @@ lint: setup ## rustfmt and clippy, warnings are errors. Checks every dependency 
 
 bench: engine ## benchmarks, each beside a peer: some minutes, 15 GB of disk, 10 GB of memory
 	$(PYTHON) scripts/bench.py
+
+bench-calibration: setup .onr/peers/complete ## quantization beside ONNX Runtime's own: ten minutes, 11 GB of memory
+	cargo build $(CARGO_BUILD_FLAGS)
+	PYTHONPATH=.onr/peers $(PYTHON) scripts/bench_calibration.py
+
+check-calibration: setup .onr/peers/complete ## ranges equal those of ONNX Runtime's calibrator, results run there
+	cargo build $(CARGO_BUILD_FLAGS)
+	PYTHONPATH=.onr/peers $(PYTHON) scripts/check_calibration.py
+
+# What ONNX Runtime's own tools import, beside .onr/venv.
+.onr/peers/complete: scripts/requirements-peers.txt
+	rm -rf .onr/peers
+	$(PYTHON) -m pip --disable-pip-version-check --quiet install --require-hashes --only-binary :all: --no-deps --target .onr/peers -r $<
+	touch $@
 
 movielens: setup ## docs/movielens.md: trained models against their peers, six runs each. About half an hour
 	cargo build $(CARGO_BUILD_FLAGS)

@@ -246,9 +246,23 @@ impl Calibration {
         method: Method,
         target: Target,
     ) -> Result<BTreeMap<String, f32>, CalibrationError> {
-        let names: Vec<_> = self.graph(graph)?.tensors.keys().collect();
+        let names: Vec<_> = self.graph(graph)?.tensors.keys().map(String::as_str).collect();
+        self.ranges_of(graph, &names, method, target)
+    }
+
+    /// [`Self::range`] of some tensors of `graph`, on all cores.
+    ///
+    /// # Errors
+    /// As [`Self::range`], for the first of `names` that has none.
+    pub fn ranges_of(
+        &self,
+        graph: &str,
+        names: &[&str],
+        method: Method,
+        target: Target,
+    ) -> Result<BTreeMap<String, f32>, CalibrationError> {
         let range =
-            |name: &&String| Ok(((*name).clone(), self.range(graph, name, method, target)?));
+            |name: &&str| Ok(((*name).to_owned(), self.range(graph, name, method, target)?));
         let found: Vec<Result<_, CalibrationError>> = names.par_iter().map(range).collect();
         found.into_iter().collect()
     }

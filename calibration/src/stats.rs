@@ -202,6 +202,16 @@ impl TensorStats {
                 theirs: other.channel_count(),
             });
         }
+        if let (Some(maxima), Some(rows)) = (&mut self.channels, &other.channels) {
+            raise_channels(maxima, rows);
+        }
+        self.add_values(other);
+        Ok(())
+    }
+
+    /// Adds what `other` has seen, but for its channels: for values that are those of another tensor in other
+    /// places.
+    pub fn add_values(&mut self, other: &Self) {
         self.count += other.count;
         self.zeros += other.zeros;
         self.nan += other.nan;
@@ -211,12 +221,8 @@ impl TensorStats {
         self.f16.subnormal += other.f16.subnormal;
         self.f16.flushed += other.f16.flushed;
         self.f16.overflow += other.f16.overflow;
-        if let (Some(maxima), Some(rows)) = (&mut self.channels, &other.channels) {
-            raise_channels(maxima, rows);
-        }
         self.first_non_finite = earlier(self.first_non_finite, other.first_non_finite);
         self.histogram.merge(&other.histogram);
-        Ok(())
     }
 }
 

@@ -16,6 +16,12 @@ pub enum DType {
     F8E4M3,
     /// Signed 8-bit integer: codes that stand for numbers, with a scale elsewhere.
     I8,
+    /// IEEE binary64: inputs of models that are not ours.
+    F64,
+    /// Signed 32-bit integer: inputs of models that are not ours.
+    I32,
+    /// Unsigned 8-bit integer: inputs of models that are not ours.
+    U8,
     /// Signed 64-bit integer: every id, length and time of the contract.
     I64,
     /// One byte, 0 or 1.
@@ -24,8 +30,18 @@ pub enum DType {
 
 impl DType {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::F32, Self::F16, Self::BF16, Self::F8E4M3, Self::I8, Self::I64, Self::Bool];
+    pub const ALL: [Self; 10] = [
+        Self::F32,
+        Self::F16,
+        Self::BF16,
+        Self::F8E4M3,
+        Self::F64,
+        Self::I8,
+        Self::I32,
+        Self::U8,
+        Self::I64,
+        Self::Bool,
+    ];
 
     /// Bytes of one element.
     #[must_use]
@@ -33,19 +49,20 @@ impl DType {
         match self {
             Self::F32 => 4,
             Self::F16 | Self::BF16 => 2,
-            Self::I64 => 8,
-            Self::F8E4M3 | Self::I8 | Self::Bool => 1,
+            Self::I32 => 4,
+            Self::F64 | Self::I64 => 8,
+            Self::F8E4M3 | Self::I8 | Self::U8 | Self::Bool => 1,
         }
     }
 
     /// Is this a floating-point type?
     #[must_use]
     pub const fn is_float(self) -> bool {
-        matches!(self, Self::F32 | Self::F16 | Self::BF16 | Self::F8E4M3)
+        matches!(self, Self::F32 | Self::F16 | Self::BF16 | Self::F8E4M3 | Self::F64)
     }
 
-    /// The name used in manifests, dumps and messages: `f32`, `f16`, `bf16`, `f8e4m3`, `i8`,
-    /// `i64`, `bool`.
+    /// The name used in manifests, dumps and messages: `f32`, `f16`, `bf16`, `f8e4m3`, `f64`,
+    /// `i8`, `i32`, `u8`, `i64`, `bool`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -54,6 +71,9 @@ impl DType {
             Self::BF16 => "bf16",
             Self::F8E4M3 => "f8e4m3",
             Self::I8 => "i8",
+            Self::F64 => "f64",
+            Self::I32 => "i32",
+            Self::U8 => "u8",
             Self::I64 => "i64",
             Self::Bool => "bool",
         }

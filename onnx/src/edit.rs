@@ -1,10 +1,10 @@
 //! Changes that several rewrites need.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     ElemType, Model,
-    proto::{AttributeProto, GraphProto, NodeProto, attribute_type},
+    proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_type},
     tensor::tensor,
 };
 
@@ -56,7 +56,12 @@ pub fn prune(graph: &mut GraphProto) {
     }
     let mut keep = keep.into_iter();
     graph.node.retain(|_| keep.next().unwrap_or(false));
-    graph.initializer.retain(|t| live.contains(t.label()));
+    let gone = |t: &TensorProto| !live.contains(t.label());
+    let dropped: HashSet<String> =
+        graph.initializer.iter().filter(|t| gone(t)).map(|t| t.label().to_owned()).collect();
+    graph.initializer.retain(|t| !gone(t));
+    // Old files list their initializers among the inputs.
+    graph.input.retain(|input| !dropped.contains(input.label()));
     let made: HashSet<_> = graph.node.iter().flat_map(|n| n.output.iter().cloned()).collect();
     graph.value_info.retain(|info| made.contains(info.label()));
 }
@@ -70,6 +75,39 @@ fn names_read(body: &GraphProto, names: &mut HashSet<String>) {
         }
     }
     names.extend(body.output.iter().map(|o| o.label().to_owned()));
+}
+
+/// Makes the constants that products take as weights initializers: the tensors of `Constant` nodes, and
+/// initializers behind an `Identity`. The nodes stay where somebody else reads them.
+pub fn settle_weights(graph: &mut GraphProto) {
+    let mut given: HashSet<String> =
+        graph.initializer.iter().map(|t| t.label().to_owned()).collect();
+    let makers: HashMap<String, usize> = graph
+        .node
+        .iter()
+        .enumerate()
+        .flat_map(|(at, n)| n.output.iter().cloned().map(move |o| (o, at)))
+        .collect();
+    for at in 0..graph.node.len() {
+        if !matches!(graph.node[at].op(), "MatMul" | "Gemm" | "Conv") {
+            continue;
+        }
+        for input in 0..graph.node[at].input.len() {
+            let name = graph.node[at].input[input].clone();
+            let Some(maker) = makers.get(&name).map(|maker| &graph.node[*maker]) else { continue };
+            if maker.op() == "Identity" && maker.input.first().is_some_and(|i| given.contains(i)) {
+                graph.node[at].input[input] = maker.input[0].clone();
+                continue;
+            }
+            let value = maker.attribute("value").filter(|_| maker.op() == "Constant");
+            let Some(tensor) = value.and_then(|value| value.t.clone()) else { continue };
+            let settled = format!("{name}/settled");
+            if given.insert(settled.clone()) {
+                graph.initializer.push(TensorProto { name: Some(settled.clone()), ..tensor });
+            }
+            graph.node[at].input[input] = settled;
+        }
+    }
 }
 
 /// Reductions whose axes became an input in opset 18.
@@ -120,4 +158,55 @@ pub fn upgrade(model: &mut Model, opset: i64) -> Result<(), String> {
     }
     model.raise_opset(opset);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{proto::attribute_type::TENSOR, tensor::scalar};
+
+    #[test]
+    fn weights_in_constant_nodes_and_behind_identities_are_settled() {
+        let mut constant = node("Constant", "c", &[], &["w"]);
+        constant.attribute.push(AttributeProto {
+            name: Some("value".into()),
+            t: Some(scalar("", ElemType::Float, 2.0)),
+            r#type: Some(TENSOR),
+            ..AttributeProto::default()
+        });
+        let mut graph = GraphProto {
+            node: vec![
+                constant,
+                node("Identity", "i", &["v"], &["shared"]),
+                node("MatMul", "a", &["x", "w"], &["y"]),
+                node("MatMul", "b", &["y", "w"], &["z"]),
+                node("Gemm", "g", &["z", "shared"], &["out"]),
+            ],
+            initializer: vec![scalar("v", ElemType::Float, 1.0)],
+            ..GraphProto::default()
+        };
+        settle_weights(&mut graph);
+        let reads: Vec<_> = graph.node[2..].iter().map(|n| n.input[1].as_str()).collect();
+        assert_eq!(reads, ["w/settled", "w/settled", "v"]);
+        let names: Vec<_> = graph.initializer.iter().map(TensorProto::label).collect();
+        assert_eq!(names, ["v", "w/settled"]);
+    }
+
+    #[test]
+    fn inputs_of_initializers_go_with_them() {
+        let info = |name: &str| crate::proto::ValueInfoProto {
+            name: Some(name.to_owned()),
+            ..crate::proto::ValueInfoProto::default()
+        };
+        let mut graph = GraphProto {
+            node: vec![node("Add", "a", &["x", "v"], &["y"])],
+            input: vec![info("x"), info("v"), info("w"), info("unread")],
+            output: vec![info("y")],
+            initializer: ["v", "w"].map(|name| scalar(name, ElemType::Float, 1.0)).to_vec(),
+            ..GraphProto::default()
+        };
+        prune(&mut graph);
+        let inputs: Vec<_> = graph.input.iter().map(|i| i.label()).collect();
+        assert_eq!(inputs, ["x", "v", "unread"]);
+    }
 }

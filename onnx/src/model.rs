@@ -197,6 +197,18 @@ impl Model {
         self.proto.encode_to_vec()
     }
 
+    /// Bytes of the model file and the files beside it.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let files = self.file.iter().chain(self.external.values());
+        files.map(|file| file.bytes().len() as u64).sum()
+    }
+
+    /// The files beside the model file that hold its tensors.
+    pub fn external_files(&self) -> impl Iterator<Item = &Path> {
+        self.external.values().map(Mapped::path)
+    }
+
     /// Lets go of the pages of all files; they come back when they are read again.
     pub fn release(&self) {
         self.file.iter().for_each(Mapped::release);

@@ -11,6 +11,7 @@ pub mod builders;
 pub mod calibrate;
 pub mod libraries;
 pub mod manifest;
+pub mod npz;
 pub mod parity;
 pub mod tensor;
 pub mod tune;

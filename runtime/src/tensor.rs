@@ -45,6 +45,9 @@ pub enum Data {
     BF16(Vec<bf16>),
     F8E4M3(Vec<F8E4M3>),
     I8(Vec<i8>),
+    F64(Vec<f64>),
+    I32(Vec<i32>),
+    U8(Vec<u8>),
     I64(Vec<i64>),
     Bool(Vec<bool>),
 }
@@ -91,6 +94,9 @@ impl Data {
             Self::BF16(v) => v.len(),
             Self::F8E4M3(v) => v.len(),
             Self::I8(v) => v.len(),
+            Self::F64(v) => v.len(),
+            Self::I32(v) => v.len(),
+            Self::U8(v) => v.len(),
             Self::I64(v) => v.len(),
             Self::Bool(v) => v.len(),
         }
@@ -131,12 +137,15 @@ impl HostTensor {
             Data::BF16(_) => DType::BF16,
             Data::F8E4M3(_) => DType::F8E4M3,
             Data::I8(_) => DType::I8,
+            Data::F64(_) => DType::F64,
+            Data::I32(_) => DType::I32,
+            Data::U8(_) => DType::U8,
             Data::I64(_) => DType::I64,
             Data::Bool(_) => DType::Bool,
         }
     }
 
-    /// The elements as F32, widened where they are stored in fewer bits; `None` for integers.
+    /// The elements as F32, widened where they are stored in fewer bits; `None` for integers and F64.
     #[must_use]
     pub fn to_f32(&self) -> Option<Vec<f32>> {
         match &self.data {
@@ -144,7 +153,7 @@ impl HostTensor {
             Data::F16(v) => Some(v.iter().map(|x| x.to_f32()).collect()),
             Data::BF16(v) => Some(v.iter().map(|x| x.to_f32()).collect()),
             Data::F8E4M3(v) => Some(v.iter().map(|x| x.to_f32()).collect()),
-            Data::I8(_) | Data::I64(_) | Data::Bool(_) => None,
+            _ => None,
         }
     }
 
@@ -192,7 +201,8 @@ macro_rules! element {
     )*};
 }
 element!(
-    f32 => F32, f16 => F16, bf16 => BF16, F8E4M3 => F8E4M3, i8 => I8, i64 => I64, bool => Bool
+    f32 => F32, f16 => F16, bf16 => BF16, F8E4M3 => F8E4M3, f64 => F64, i8 => I8, i32 => I32, u8 => U8,
+    i64 => I64, bool => Bool
 );
 
 impl HostTensor {

@@ -3,6 +3,7 @@
 mod build;
 mod data;
 mod precision;
+mod rewrite;
 #[cfg(feature = "training")]
 mod training;
 
@@ -14,6 +15,7 @@ pub(crate) use build::{
 };
 pub(crate) use data::{ImportArgs, InitArgs, InspectArgs, RequestsArgs, VerifyArgs};
 pub(crate) use precision::{CacheArgs, CalibrateArgs, CalibrateCommand, MergeArgs, TuneArgs};
+pub(crate) use rewrite::{CastArgs, HalfArg, IoArg, QuantizeArgs};
 #[cfg(feature = "training")]
 pub(crate) use training::{
     ClusterArgs, CompareArgs, EvaluateArgs, HistoryArgs, MetricArg, SimulateArgs, TrainArgs,
@@ -81,6 +83,10 @@ pub(crate) enum Command {
     Calibrate(CalibrateArgs),
     /// Find the products that may run in 8 bits within a budget, and export that
     Tune(Box<TuneArgs>),
+    /// Put any ONNX model on INT8 or FP8 products, from ranges measured on arrays
+    Quantize(QuantizeArgs),
+    /// Put any ONNX model in FP16 or BF16, except where numbers or sums need FP32
+    Cast(CastArgs),
     /// Compare what lies in a directory with the CPU reference
     Parity(ParityArgs),
     /// Measure what a precision costs: the order of candidates against FP32

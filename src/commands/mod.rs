@@ -3,6 +3,7 @@
 mod accuracy;
 mod build_engine;
 mod calibrate;
+mod cast;
 #[cfg(feature = "training")]
 mod cluster;
 #[cfg(feature = "training")]
@@ -21,8 +22,10 @@ mod histories;
 mod import;
 mod init;
 mod inspect;
+mod measure;
 mod parity;
 mod precision_report;
+mod quantize;
 mod requests;
 #[cfg(feature = "training")]
 mod simulate;
@@ -58,6 +61,8 @@ pub(crate) fn run(command: Command, detail: Detail, context: &Context) -> anyhow
         Command::Export(args) => Shown::of(&export::run(&args, context)?, detail),
         Command::Calibrate(args) => Shown::of(&calibrate::run(&args, context)?, detail),
         Command::Tune(args) => Shown::of(&tune::run(&args, context)?, detail),
+        Command::Quantize(args) => Shown::of(&quantize::run(&args, context)?, detail),
+        Command::Cast(args) => Shown::of(&cast::run(&args, context)?, detail),
         Command::Parity(args) => Shown::of(&parity::run(&args, context)?, detail),
         Command::Accuracy(args) => Shown::of(&accuracy::run(&args, context)?, detail),
         Command::BuildEngine(args) => Shown::of(&build_engine::run(&args, context)?, detail),

@@ -1,7 +1,9 @@
 //! Opinions on errors of calibration and precision.
 
 use onr_calibration::{CalibrationError, trt_cache::CacheError};
-use onr_runtime::calibrate::CalibrateError;
+use onr_onnx::OnnxError;
+use onr_precision::{cast::CastError, qdq::QdqError};
+use onr_runtime::{calibrate::CalibrateError, npz::NpzError};
 
 use super::{Exit, of_run};
 
@@ -17,10 +19,22 @@ pub(super) fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit
     if let Some(e) = cause.downcast_ref::<CacheError>() {
         return Some((Exit::Usage, e.hint().map(str::to_owned)));
     }
-    let exit = match cause.downcast_ref::<CalibrateError>()? {
-        CalibrateError::Run(run) | CalibrateError::Sample { cause: run, .. } => of_run(run),
-        CalibrateError::Interrupted => Exit::Interrupted,
-        _ => Exit::Wrong,
+    if let Some(e) = cause.downcast_ref::<NpzError>() {
+        return Some((Exit::Wrong, e.hint().map(str::to_owned)));
+    }
+    if let Some(e) = cause.downcast_ref::<CastError>() {
+        return Some((Exit::Wrong, e.hint().map(str::to_owned)));
+    }
+    if cause.is::<OnnxError>() || cause.is::<QdqError>() {
+        return Some((Exit::Wrong, None));
+    }
+    let (exit, hint) = match cause.downcast_ref::<CalibrateError>()? {
+        CalibrateError::Run(run) | CalibrateError::Sample { cause: run, .. } => {
+            (of_run(run), run.hint().map(str::to_owned))
+        }
+        CalibrateError::Interrupted => (Exit::Interrupted, None),
+        CalibrateError::Data(e) => (Exit::Wrong, e.hint().map(str::to_owned)),
+        _ => (Exit::Wrong, None),
     };
-    Some((exit, None))
+    Some((exit, hint))
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::World;
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 19] = [
     "init",
     "import",
     "requests",
@@ -16,6 +16,8 @@ const VERBS: [&str; 17] = [
     "export",
     "calibrate",
     "tune",
+    "quantize",
+    "cast",
     "parity",
     "accuracy",
     "build-engine",

@@ -11,6 +11,7 @@ mod models;
 mod output;
 mod precision;
 mod requests;
+mod rewrite;
 mod signals;
 mod support;
 mod training;

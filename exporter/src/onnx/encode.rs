@@ -93,6 +93,9 @@ pub const fn elem_type(dtype: DType) -> ElemType {
         DType::BF16 => ElemType::Bfloat16,
         DType::F8E4M3 => ElemType::Float8E4M3Fn,
         DType::I8 => ElemType::Int8,
+        DType::F64 => ElemType::Double,
+        DType::I32 => ElemType::Int32,
+        DType::U8 => ElemType::Uint8,
         DType::Bool => ElemType::Bool,
         _ => ElemType::Int64,
     }

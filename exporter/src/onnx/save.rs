@@ -22,6 +22,9 @@ const SMALL: usize = 1 << 10;
 /// Model files above this many bytes keep their tensors in a file beside them.
 const LARGE: usize = 1 << 26;
 
+/// After tensors above this many bytes the pages of the model's own files are let go.
+const RELEASED: u64 = 1 << 24;
+
 /// First bytes of tensors in a file of weights are multiples of this.
 const ALIGNMENT: u64 = 64;
 
@@ -75,6 +78,10 @@ impl Weights {
                 continue;
             }
             let Placement { offset, length } = self.put(&bytes)?;
+            // Else a model of gigabytes would end up in memory whole.
+            if length > RELEASED {
+                model.release();
+            }
             *tensor = described(tensor);
             tensor.external_data = vec![
                 StringStringEntryProto::new("location", &self.location),

@@ -9,7 +9,7 @@ mod sites;
 mod weights;
 
 pub use rewrite::{Choice, Quantized, quantize};
-pub use sites::{Site, sites};
+pub use sites::{PassedOver, Site, passed_over, sites};
 pub use weights::{Codes, quantize_weight};
 
 use onr_calibration::Target;

@@ -81,6 +81,8 @@ struct Pass {
     renamed: HashMap<String, String>,
     added: Vec<TensorProto>,
     done: HashSet<String>,
+    /// Ends the names of all that is added: empty, unless the model has such names already.
+    suffix: String,
 }
 
 impl Pass {
@@ -94,7 +96,13 @@ impl Pass {
             renamed: HashMap::new(),
             added: Vec::new(),
             done: HashSet::new(),
+            suffix: suffix(model.graph()),
         }
+    }
+
+    /// The name of something that is added for a value.
+    fn named(&self, value: &str, part: &str) -> String {
+        format!("{value}/{part}{}", self.suffix)
     }
 
     fn add(&mut self, tensor: TensorProto) {
@@ -108,13 +116,14 @@ impl Pass {
             return;
         }
         let [scale_name, zero, codes, back] =
-            ["scale", "zero", "codes", "dequantized"].map(|part| format!("{x}/{part}"));
+            ["scale", "zero", "codes", "dequantized"].map(|part| self.named(x, part));
+        let wide = self.named(x, "wide");
         self.add(scalar(&scale_name, ElemType::Float, scale));
         self.add(tensor(&zero, self.format.elem(), &[], vec![0_u8]));
         let nodes = self.before.entry(site.index).or_default();
         let mut source = x.clone();
         if self.types.get(x) != Some(&ElemType::Float) {
-            source = format!("{x}/wide");
+            source = wide;
             nodes.push(edit::cast(x, &source, ElemType::Float));
         }
         nodes.push(edit::node(
@@ -157,7 +166,7 @@ impl Pass {
         };
         if self.done.insert(format!("{name}/axis {}", site.channel_axis)) {
             let [codes, scales, zeros, back] =
-                ["codes", "scales", "zeros", "dequantized"].map(|part| format!("{name}/{part}"));
+                ["codes", "scales", "zeros", "dequantized"].map(|part| self.named(name, part));
             let channels = made.scales.len();
             let bytes: Vec<u8> = made.scales.iter().flat_map(|s| s.to_le_bytes()).collect();
             self.add(tensor(&codes, self.format.elem(), &stored.dims, made.codes));
@@ -180,12 +189,12 @@ impl Pass {
     fn widen(&mut self, graph: &mut GraphProto, site: &Site) {
         let (input, other) = (site.input, 1 - site.input);
         let node = &mut graph.node[site.index];
-        node.input[input] = format!("{}/dequantized", site.activation);
-        node.input[other] = format!("{}/dequantized", site.weight);
+        node.input[input] = self.named(&site.activation, "dequantized");
+        node.input[other] = self.named(&site.weight, "dequantized");
         if let Some(bias) = node.input.get(2).filter(|b| !b.is_empty()).cloned()
             && self.types.get(&bias) != Some(&ElemType::Float)
         {
-            let wide = format!("{bias}/wide.{}", site.index);
+            let wide = self.named(&bias, &format!("{}/wide", site.index));
             node.input[2].clone_from(&wide);
             let cast = edit::cast(&bias, &wide, ElemType::Float);
             self.before.entry(site.index).or_default().push(cast);
@@ -195,7 +204,7 @@ impl Pass {
             Some(elem) if *elem != ElemType::Float => *elem,
             _ => return,
         };
-        let wide = format!("{result}/wide");
+        let wide = self.named(&result, "wide");
         node.output[0].clone_from(&wide);
         let mut others = graph.output.iter().any(|o| o.label() == result);
         for at in self.links.uses(&result) {
@@ -238,4 +247,21 @@ impl Pass {
         graph.value_info.retain(|info| !gone(info.label()));
         edit::prune(graph);
     }
+}
+
+/// What has to follow the names of added values so that none is in the graph already.
+fn suffix(graph: &GraphProto) -> String {
+    const PARTS: [&str; 7] = ["scale", "scales", "zero", "zeros", "codes", "dequantized", "wide"];
+    let values = graph.node.iter().flat_map(|n| &n.output).map(String::as_str);
+    let names: Vec<&str> = values
+        .chain(graph.initializer.iter().map(|t| t.label()))
+        .chain(graph.input.iter().map(|i| i.label()))
+        .filter(|name| name.contains('/'))
+        .collect();
+    let is_free = |suffix: &String| {
+        let ends = PARTS.map(|part| format!("/{part}{suffix}"));
+        !names.iter().any(|name| ends.iter().any(|end| name.ends_with(end)))
+    };
+    let candidates = std::iter::once(String::new()).chain((2..).map(|n: u32| format!("_{n}")));
+    candidates.take(1000).find(is_free).unwrap_or_default()
 }

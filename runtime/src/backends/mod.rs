@@ -3,7 +3,7 @@
 #[cfg(feature = "ort")]
 pub mod ort;
 #[cfg(any(feature = "ort", feature = "tract"))]
-mod signature;
+pub(crate) mod signature;
 #[cfg(feature = "tract")]
 pub mod tract;
 

@@ -49,13 +49,14 @@ pub struct OrtBackend {
     search: Search,
     optimisation: Optimisation,
     threads: Option<NonZeroUsize>,
+    arena: bool,
 }
 
 impl OrtBackend {
     /// Fully optimised, on all cores, with the library that `search` finds.
     #[must_use]
     pub const fn new(search: Search) -> Self {
-        Self { search, optimisation: Optimisation::All, threads: None }
+        Self { search, optimisation: Optimisation::All, threads: None, arena: false }
     }
 
     /// Rewrites graphs as far as `optimisation` says.
@@ -68,6 +69,13 @@ impl OrtBackend {
     #[must_use]
     pub fn with_threads(self, threads: NonZeroUsize) -> Self {
         Self { threads: Some(threads), ..self }
+    }
+
+    /// Keeps the memory of a run for the next one: faster where all runs have the same shapes, and a waste
+    /// where they differ.
+    #[must_use]
+    pub fn with_arena(self) -> Self {
+        Self { arena: true, ..self }
     }
 
     /// Is `model` a valid ONNX file? ONNX Runtime checks each node against its schema and infers
@@ -97,7 +105,7 @@ impl OrtBackend {
             Optimisation::All => GraphOptimizationLevel::All,
         };
         // An arena and memory patterns keep the memory of the largest shapes ever seen.
-        let cpu = ep::CPU::default().with_arena_allocator(false).build().error_on_failure();
+        let cpu = ep::CPU::default().with_arena_allocator(self.arena).build().error_on_failure();
         let builder = OrtHandle::builder(&loaded.environment)?
             // `ort` itself asks for the most efficient device: an NPU where there is one.
             .with_auto_device(AutoDevicePolicy::PreferCPU)?

@@ -12,7 +12,7 @@ use crate::{
 
 /// One axis of an input, as the ONNX file declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Axis {
+pub(crate) enum Axis {
     Fixed(usize),
     /// A symbol or an expression of symbols: equal names are equal sizes.
     Named(String),
@@ -21,7 +21,7 @@ pub(super) enum Axis {
 
 impl Axis {
     /// From ONNX's two fields; a negative size and an empty or `?` name mean unknown.
-    pub(super) fn new(size: i64, name: &str) -> Self {
+    pub(crate) fn new(size: i64, name: &str) -> Self {
         match (usize::try_from(size), name) {
             (Ok(size), _) => Self::Fixed(size),
             (Err(_), "" | "?") => Self::Unknown,

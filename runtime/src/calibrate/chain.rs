@@ -8,7 +8,7 @@ use onr_onnx::Model;
 use onr_requests::Request;
 
 use super::{
-    CalibrateError, Runner, Statistics, spread,
+    CalibrateError, Runner, Statistics, each, spread,
     watch::{Watch, Watched},
 };
 use crate::{
@@ -59,27 +59,27 @@ pub fn calibrate_chain(
     let one = NonZeroUsize::MIN;
     let (workers, inner) = if large { (one, job.threads) } else { (job.threads, one) };
     let make = || {
-        let open = |(kind, (watched, graph)): (&GraphKind, &(Watched, &'_ ExportedGraph))| {
+        let mut stages = BTreeMap::new();
+        for (kind, (watched, graph)) in &watched {
             let inputs = graph.inputs.iter().map(|i| i.name.clone()).collect();
             let outputs = graph.outputs.iter().map(|o| o.name.clone()).collect();
             let watch = watched.open(job.backend, inner)?;
-            Ok((*kind, Stage { watch, inputs, outputs }))
-        };
-        let stages = watched.iter().map(open).collect::<Result<_, CalibrateError>>()?;
+            stages.insert(*kind, Stage { watch, inputs, outputs });
+        }
         Ok(Chain { job: *job, stages })
     };
-    spread(job.samples, workers, progress, &make)
+    spread((job.samples.len(), &*each(job.samples)), workers, progress, &make)
 }
 
-struct Stage {
-    watch: Watch,
+struct Stage<'a> {
+    watch: Watch<'a>,
     inputs: Vec<String>,
     outputs: Vec<String>,
 }
 
 struct Chain<'a> {
     job: ChainJob<'a>,
-    stages: BTreeMap<GraphKind, Stage>,
+    stages: BTreeMap<GraphKind, Stage<'a>>,
 }
 
 impl Chain<'_> {
@@ -100,6 +100,8 @@ impl Chain<'_> {
 }
 
 impl Runner for Chain<'_> {
+    type Sample = usize;
+
     fn sample(&mut self, at: usize) -> Result<(), CalibrateError> {
         let job = self.job;
         let shape = BatchShape { rows: 1, seq_step: 1, candidate_step: 1 };
@@ -120,6 +122,6 @@ impl Runner for Chain<'_> {
     }
 
     fn statistics(self) -> Statistics {
-        self.stages.into_values().map(|s| (s.watch.name, s.watch.stats)).collect()
+        self.stages.into_values().map(|s| s.watch.finish()).collect()
     }
 }

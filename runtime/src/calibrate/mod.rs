@@ -4,6 +4,7 @@
 //! the samples nor the number of threads or machines changes a bit of the result.
 
 mod chain;
+mod derive;
 mod watch;
 
 use std::{
@@ -53,6 +54,9 @@ pub enum CalibrateError {
     /// Statistics don't fit together.
     #[error(transparent)]
     Statistics(#[from] CalibrationError),
+    /// Samples can't be read.
+    #[error(transparent)]
+    Data(#[from] crate::npz::NpzError),
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -60,26 +64,32 @@ pub enum CalibrateError {
 
 /// Something that can run samples, one per thread.
 trait Runner {
-    /// Runs sample `at` and counts.
-    fn sample(&mut self, at: usize) -> Result<(), CalibrateError>;
+    /// What it runs.
+    type Sample;
+    /// Runs a sample and counts.
+    fn sample(&mut self, sample: Self::Sample) -> Result<(), CalibrateError>;
     /// What was counted.
     fn statistics(self) -> Statistics;
 }
 
-/// Runs `samples` on as many threads as asked, each with a runner of its own, and adds up what they counted.
+/// Samples, one after another, to all threads that ask; `None` when there are no more.
+type Next<'a, T> = dyn Fn() -> Result<Option<T>, CalibrateError> + Sync + 'a;
+
+/// Runs `count` samples on as many threads as asked, each with a runner of its own, and adds up what they
+/// counted.
 fn spread<R: Runner>(
-    samples: &[usize],
+    (count, next): (usize, &Next<'_, R::Sample>),
     threads: NonZeroUsize,
     progress: &dyn Progress,
     make: &(dyn Fn() -> Result<R, CalibrateError> + Sync),
 ) -> Result<Statistics, CalibrateError> {
-    progress.stage("calibrate", samples.len() as u64);
-    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    progress.stage("calibrate", count as u64);
+    let stop = AtomicBool::new(false);
     let work = || {
         let mut runner = make()?;
         while !stop.load(Ordering::Relaxed) {
-            let Some(at) = samples.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-            runner.sample(*at)?;
+            let Some(sample) = next()? else { break };
+            runner.sample(sample)?;
             if progress.advance(1).is_break() {
                 return Err(CalibrateError::Interrupted);
             }
@@ -93,7 +103,7 @@ fn spread<R: Runner>(
         }
         result
     };
-    let workers = threads.get().min(samples.len()).max(1);
+    let workers = threads.get().min(count).max(1);
     let results: Vec<_> = thread::scope(|scope| {
         let others: Vec<_> = (1..workers).map(|_| scope.spawn(guarded)).collect();
         let own = guarded();
@@ -115,4 +125,10 @@ fn spread<R: Runner>(
         }
     }
     Ok(total)
+}
+
+/// Elements of a list, one to each call.
+fn each<'a>(samples: &'a [usize]) -> Box<Next<'a, usize>> {
+    let next = AtomicUsize::new(0);
+    Box::new(move || Ok(samples.get(next.fetch_add(1, Ordering::Relaxed)).copied()))
 }

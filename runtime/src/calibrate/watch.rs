@@ -1,20 +1,27 @@
 //! A graph with all its float values as outputs.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, path::Path};
+use std::{
+    collections::{BTreeMap, HashSet},
+    num::NonZeroUsize,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use onr_calibration::TensorStats;
 use onr_exporter::Progress;
-use onr_onnx::{
-    ElemType, Model, elem_types,
-    proto::{TensorTypeProto, TypeProto, ValueInfoProto},
-};
+use onr_onnx::{Model, elem_types, proto::ValueInfoProto};
 use onr_precision::qdq::sites;
 use prost::Message as _;
 
-use super::{CalibrateError, Runner, Statistics, spread};
+use super::{
+    CalibrateError, Runner, Statistics,
+    derive::{Derivation, Values},
+    spread,
+};
 use crate::{
     backend::Session,
     backends::ort::{Optimisation, OrtBackend},
+    npz::Batches,
     tensor::{Feeds, Floats},
 };
 
@@ -31,8 +38,7 @@ pub struct Watched {
     name: String,
     bytes: Vec<u8>,
     folder: std::path::PathBuf,
-    /// Channels of the values that weights multiply.
-    channels: BTreeMap<String, Option<NonZeroUsize>>,
+    derivation: Derivation,
     weight_bytes: usize,
 }
 
@@ -41,27 +47,35 @@ impl Watched {
     /// of each channel too.
     #[must_use]
     pub fn new(name: &str, model: &Model) -> Self {
-        let mut channels: BTreeMap<String, Option<NonZeroUsize>> = BTreeMap::new();
+        Self::only(name, model, &|_| true)
+    }
+
+    /// As [`new`](Self::new), for the float values that `wanted` names.
+    #[must_use]
+    pub fn only(name: &str, model: &Model, wanted: &dyn Fn(&str) -> bool) -> Self {
+        let mut values = Values::new();
         let types = elem_types(model.graph());
         let mut proto = model.detached(DETACHED);
         if let Some(graph) = proto.graph.as_mut() {
-            let values = graph.node.iter().flat_map(|n| &n.output);
-            let inputs = graph.input.iter().map(|i| i.name.as_ref());
-            let all = values.map(Some).chain(inputs).flatten();
-            for name in all {
+            let made = graph.node.iter().flat_map(|n| &n.output);
+            let inputs = graph.input.iter().filter_map(|i| i.name.as_ref());
+            for name in made.chain(inputs).filter(|name| wanted(name)) {
                 if types.get(name).is_some_and(|t| t.is_activation()) {
-                    channels.insert(name.clone(), None);
+                    values.insert(name.clone(), None);
                 }
             }
-            let known: Vec<String> =
-                graph.output.iter().chain(&graph.input).map(|v| v.label().to_owned()).collect();
-            let marked = channels.keys().filter(|name| !known.contains(name));
-            graph.output.extend(marked.map(|name| output(name, types[name])));
         }
-        for site in sites(model).iter().filter(|site| site.op != "Conv") {
-            if let Some(width) = channels.get_mut(&site.activation) {
+        for site in sites(model).iter().filter(|site| site.is_by_row) {
+            if let Some(width) = values.get_mut(&site.activation) {
                 *width = NonZeroUsize::new(site.depth);
             }
+        }
+        let derivation = Derivation::new(model.graph(), &values);
+        if let Some(graph) = proto.graph.as_mut() {
+            let known: HashSet<String> =
+                graph.output.iter().chain(&graph.input).map(|v| v.label().to_owned()).collect();
+            let marked = derivation.watched.keys().filter(|name| !known.contains(*name));
+            graph.output.extend(marked.map(|name| output(name)));
         }
         let sizes = model.graph().initializer.iter().filter_map(|t| model.bytes(t).ok());
         let folder = model.path().parent().filter(|p| !p.as_os_str().is_empty());
@@ -69,7 +83,7 @@ impl Watched {
             name: name.to_owned(),
             bytes: proto.encode_to_vec(),
             folder: folder.unwrap_or(Path::new(".")).to_owned(),
-            channels,
+            derivation,
             weight_bytes: sizes.map(|bytes| bytes.len()).sum(),
         }
     }
@@ -84,33 +98,35 @@ impl Watched {
         &self,
         backend: &OrtBackend,
         threads: NonZeroUsize,
-    ) -> Result<Watch, CalibrateError> {
+    ) -> Result<Watch<'_>, CalibrateError> {
         let backend =
             backend.clone().with_optimisation(Optimisation::Disable).with_threads(threads);
         let session = backend.open_bytes(&self.bytes, &self.folder, !self.is_large())?;
-        let stats =
-            self.channels.iter().map(|(name, n)| (name.clone(), TensorStats::new(*n))).collect();
-        Ok(Watch { name: self.name.clone(), session, stats })
+        let watched = &self.derivation.watched;
+        let stats = watched.iter().map(|(name, n)| (name.clone(), TensorStats::new(*n))).collect();
+        Ok(Watch { watched: self, session, stats })
     }
 }
 
-fn output(name: &str, elem: ElemType) -> ValueInfoProto {
-    let tensor_type = Some(TensorTypeProto { elem_type: Some(elem.code()), shape: None });
-    ValueInfoProto {
-        name: Some(name.to_owned()),
-        r#type: Some(TypeProto { tensor_type, ..TypeProto::default() }),
-        ..ValueInfoProto::default()
-    }
+/// An output whose type the engine infers: what operators tell us may be less than it knows.
+fn output(name: &str) -> ValueInfoProto {
+    ValueInfoProto { name: Some(name.to_owned()), ..ValueInfoProto::default() }
 }
 
 /// A watched model, loaded, with what it has seen.
-pub(super) struct Watch {
-    pub(super) name: String,
+pub(super) struct Watch<'a> {
+    watched: &'a Watched,
     session: Box<dyn Session + Send>,
-    pub(super) stats: BTreeMap<String, TensorStats>,
+    stats: BTreeMap<String, TensorStats>,
 }
 
-impl Watch {
+impl Watch<'_> {
+    /// The name of the graph, and what was seen of its values.
+    pub(super) fn finish(mut self) -> (String, BTreeMap<String, TensorStats>) {
+        self.watched.derivation.complete(&mut self.stats);
+        (self.watched.name.clone(), self.stats)
+    }
+
     /// Runs a sample and counts all its float values; returns the outputs that `keep` names.
     pub(super) fn run(
         &mut self,
@@ -150,35 +166,44 @@ impl Watch {
     }
 }
 
-/// Calibrates one model on samples that `feeds` makes: any ONNX model.
+/// Calibrates one model on batches of its inputs: any ONNX model. The batches are read as they are needed,
+/// one a thread.
 ///
 /// # Errors
 /// [`CalibrateError`].
 pub fn calibrate_model(
     watched: &Watched,
     backend: &OrtBackend,
-    samples: &[usize],
-    feeds: &(dyn Fn(usize) -> Feeds + Sync),
+    batches: Batches,
     threads: NonZeroUsize,
     progress: &dyn Progress,
 ) -> Result<Statistics, CalibrateError> {
     let one = NonZeroUsize::MIN;
     let (workers, inner) = if watched.is_large() { (one, threads) } else { (threads, one) };
-    let make = || Ok(Single { watch: watched.open(backend, inner)?, feeds });
-    spread(samples, workers, progress, &make)
+    // All batches have the same shapes.
+    let backend = &backend.clone().with_arena();
+    let make = || Ok(Single { watch: watched.open(backend, inner)? });
+    let count = usize::try_from(batches.total()).unwrap_or(usize::MAX);
+    let batches = Mutex::new(batches.zip(0_u64..));
+    let next = || match batches.lock().unwrap_or_else(PoisonError::into_inner).next() {
+        None => Ok(None),
+        Some((feeds, at)) => Ok(Some((feeds?, at))),
+    };
+    spread((count, &next), workers, progress, &make)
 }
 
 struct Single<'a> {
-    watch: Watch,
-    feeds: &'a (dyn Fn(usize) -> Feeds + Sync),
+    watch: Watch<'a>,
 }
 
 impl Runner for Single<'_> {
-    fn sample(&mut self, at: usize) -> Result<(), CalibrateError> {
-        self.watch.run(&(self.feeds)(at), at as u64, &|_| false).map(drop)
+    type Sample = (Feeds, u64);
+
+    fn sample(&mut self, (feeds, at): (Feeds, u64)) -> Result<(), CalibrateError> {
+        self.watch.run(&feeds, at, &|_| false).map(drop)
     }
 
     fn statistics(self) -> Statistics {
-        Statistics::from([(self.watch.name, self.watch.stats)])
+        Statistics::from([self.watch.finish()])
     }
 }

@@ -38,6 +38,9 @@ const fn dtype(ty: TensorElementType) -> Option<DType> {
         TensorElementType::Bfloat16 => DType::BF16,
         TensorElementType::Float8E4M3FN => DType::F8E4M3,
         TensorElementType::Int8 => DType::I8,
+        TensorElementType::Float64 => DType::F64,
+        TensorElementType::Int32 => DType::I32,
+        TensorElementType::Uint8 => DType::U8,
         TensorElementType::Int64 => DType::I64,
         TensorElementType::Bool => DType::Bool,
         _ => return None,
@@ -49,6 +52,9 @@ pub(super) fn to_ort(tensor: &HostTensor) -> ort::Result<SessionInputValue<'_>> 
     Ok(match tensor.data() {
         Data::F32(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
         Data::I8(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        Data::F64(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        Data::I32(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        Data::U8(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
         Data::I64(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
         Data::Bool(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
         Data::F16(values) => raw_in(TensorElementType::Float16, shape, values)?.into(),
@@ -65,6 +71,9 @@ pub(super) fn from_ort(value: &DynValue) -> Result<HostTensor, String> {
     let data = match ty {
         TensorElementType::Float32 => safe_out::<f32>(value)?,
         TensorElementType::Int8 => safe_out::<i8>(value)?,
+        TensorElementType::Float64 => safe_out::<f64>(value)?,
+        TensorElementType::Int32 => safe_out::<i32>(value)?,
+        TensorElementType::Uint8 => safe_out::<u8>(value)?,
         TensorElementType::Int64 => safe_out::<i64>(value)?,
         TensorElementType::Bool => safe_out::<bool>(value)?,
         TensorElementType::Float16 => raw_out::<f16>(value, *ty)?,
@@ -79,14 +88,12 @@ pub(super) fn from_ort(value: &DynValue) -> Result<HostTensor, String> {
         .ok_or_else(|| format!("does not fill its shape {shape}"))
 }
 
-/// Shows the elements of a float tensor; other tensors are passed over.
+/// Shows the elements of a float tensor; other values are passed over.
 pub(super) fn look(
     value: &DynValue,
     look: &mut dyn FnMut(&[usize], Floats<'_>),
 ) -> Result<(), String> {
-    let ValueType::Tensor { ty, shape, .. } = value.dtype() else {
-        return Err("is no tensor".to_owned());
-    };
+    let ValueType::Tensor { ty, shape, .. } = value.dtype() else { return Ok(()) };
     let shape: Vec<usize> = shape.iter().map(|n| usize::try_from(*n).unwrap_or(0)).collect();
     match ty {
         TensorElementType::Float32 => {

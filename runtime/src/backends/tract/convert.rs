@@ -34,7 +34,9 @@ pub(super) fn to_tract(tensor: &HostTensor) -> TractResult<TValue> {
         }
         Data::I64(values) => Tensor::from_shape(shape, values),
         Data::Bool(values) => Tensor::from_shape(shape, values),
-        Data::BF16(_) => bail!("no element type {}", tensor.dtype()),
+        Data::BF16(_) | Data::F64(_) | Data::I32(_) | Data::U8(_) => {
+            bail!("no element type {}", tensor.dtype())
+        }
     };
     made.map(IntoTValue::into_tvalue)
 }
