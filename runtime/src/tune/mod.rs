@@ -68,11 +68,14 @@ pub struct Tuned {
 /// Candidates whose reference scores are closer than this many standard deviations may swap.
 pub const TIE: f64 = 0.01;
 
+/// Runs the model with each product in its way, on real requests.
+pub type Measure<'m, E> = dyn FnMut(&[Way]) -> Result<Vec<RequestAccuracy>, E> + 'm;
+
 /// Measures sets of products.
-struct Search<'a, E> {
+struct Search<'a, 'm, E> {
     products: &'a [Product],
     budget: &'a Budget,
-    measure: &'a mut dyn FnMut(&[Way]) -> Result<Vec<RequestAccuracy>, E>,
+    measure: &'a mut Measure<'m, E>,
     measured: usize,
 }
 
@@ -87,7 +90,7 @@ struct Search<'a, E> {
 pub fn tune<E>(
     products: &[Product],
     budget: &Budget,
-    measure: &mut dyn FnMut(&[Way]) -> Result<Vec<RequestAccuracy>, E>,
+    measure: &mut Measure<'_, E>,
 ) -> Result<Tuned, E> {
     let mut search = Search { products, budget, measure, measured: 0 };
     let order = search.sensitivity()?;
@@ -161,7 +164,7 @@ fn with(ways: &[Way], more: &[Sensitivity], products: &[Product]) -> Vec<Way> {
     ways
 }
 
-impl<E> Search<'_, E> {
+impl<E> Search<'_, '_, E> {
     fn try_out(&mut self, ways: &[Way]) -> Result<Found, E> {
         self.measured += 1;
         let requests = (self.measure)(ways)?;
