@@ -78,7 +78,10 @@ fn graphs_and_their_choices() {
          hint: lower the largest batch (--profile batch=1:8:16), or leave the graph out (--graphs encode,append,generate,rank) and retrieve in your own index
     ");
     assert!(build(&world, &["--workspace", "0"]).contains("--workspace"));
-    assert!(build(&world, &["--precision", "int4"]).contains("[possible values: fp32, fp16, bf16, int8, fp8]"));
+    assert!(
+        build(&world, &["--precision", "int4"])
+            .contains("[possible values: fp32, fp16, bf16, int8, fp8]")
+    );
 }
 
 #[test]
