@@ -11,7 +11,7 @@ use onr_exporter::{
     Checkpoint, CheckpointRecord, ExportError,
     artifact::hash_file,
     leftovers::MadeDirs,
-    quantize::{Decision, Plan, Recipe, Site, canonical, plan, sites},
+    quantize::{Decision, Plan, Recipe, Site, TABLES, TableFormat, canonical, plan, sites},
     read_model,
 };
 use onr_graphs::{Filter, GraphKind, GraphOptions, ItemInput, ModelConfig, Precision, Profile};
@@ -39,6 +39,8 @@ pub(crate) struct ExportSettings {
     pub(crate) profile: Profile,
     pub(crate) strict: bool,
     pub(crate) quantize: Option<QuantizeSettings>,
+    /// Format of the item table, if it is in codes.
+    pub(crate) tables: Option<TableFormat>,
 }
 
 /// What makes products of 8-bit numbers.
@@ -139,7 +141,25 @@ impl ExportSettings {
         let checkpoint = Checkpoint::open(weights)?;
         let quantize = QuantizeSettings::resolve(choices)?;
         let strict = choices.strict;
-        Ok(Self { config, checkpoint, options, graphs, profile, strict, quantize })
+        let tables = choices.tables;
+        if tables.is_some() && item_input == ItemInput::Embeddings {
+            let what = "--tables is for the item table, which --item-input embeddings leaves out";
+            return Err(Refusal::usage(what).into());
+        }
+        Ok(Self { config, checkpoint, options, graphs, profile, strict, quantize, tables })
+    }
+
+    /// Is anything stored or computed in fewer bits than the precision says?
+    pub(crate) const fn needs_plan(&self) -> bool {
+        self.quantize.is_some() || self.tables.is_some()
+    }
+
+    /// A plan of products, and what is stored in codes.
+    pub(crate) fn complete(&self, mut plan: Plan) -> Plan {
+        if let Some(format) = self.tables {
+            plan.tables = TABLES.map(|table| (table.to_owned(), format)).into();
+        }
+        plan
     }
 }
 

@@ -9,6 +9,7 @@ pub mod cast;
 mod plan;
 pub mod qdq;
 pub mod smooth;
+pub mod tables;
 
 pub use plan::{Applied, Plan};
 

@@ -8,21 +8,27 @@ use serde::{Deserialize, Serialize};
 use crate::{
     qdq::{Choice, Format, QdqError, Quantized, Site, quantize, sites},
     smooth::smooth,
+    tables::{QuantizedTable, TableFormat, quantize_tables},
 };
 
-/// Which products run on 8-bit numbers, and how.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Which products run on 8-bit numbers, and how; which tables are stored in codes.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// The 8-bit format.
-    pub format: Format,
+    /// The 8-bit format of products; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
     /// By the name of the node: the magnitude of its activation that becomes the largest code, after
     /// smoothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub products: BTreeMap<String, f32>,
     /// By the name of the weight: what its input channels are multiplied by and its activation is divided
     /// by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub smooth: BTreeMap<String, Vec<f32>>,
+    /// By the name of the weight: tables whose rows are stored in codes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tables: BTreeMap<String, TableFormat>,
 }
 
 /// What became of one graph.
@@ -32,6 +38,9 @@ pub struct Applied {
     pub quantized: Vec<Quantized>,
     /// Products with weights that do not.
     pub left: Vec<String>,
+    /// The tables that are stored in codes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<QuantizedTable>,
 }
 
 impl Applied {
@@ -56,12 +65,27 @@ impl Plan {
     pub fn apply(&self, model: &mut Model) -> Result<Applied, QdqError> {
         let chosen: Vec<Site> = sites(model).into_iter().filter(|s| self.has(s)).collect();
         let left = sites(model).into_iter().filter(|s| !self.has(s)).map(|s| s.node).collect();
-        smooth(model, &chosen, &self.smooth)?;
+        let quantized = match self.format {
+            Some(format) => self.narrow(model, &chosen, format)?,
+            None if self.products.is_empty() && self.smooth.is_empty() => Vec::new(),
+            None => return Err(QdqError::Model("a plan with products needs a format".into())),
+        };
+        let tables = quantize_tables(model, &self.tables)?;
+        Ok(Applied { quantized, left, tables })
+    }
+
+    fn narrow(
+        &self,
+        model: &mut Model,
+        chosen: &[Site],
+        format: Format,
+    ) -> Result<Vec<Quantized>, QdqError> {
+        smooth(model, chosen, &self.smooth)?;
         // Smoothed weights have other names.
         let choices: Vec<Choice> = sites(model)
             .into_iter()
             .filter_map(|site| Some(Choice { clip: *self.products.get(&site.node)?, site }))
             .collect();
-        Ok(Applied { quantized: quantize(model, &choices, self.format)?, left })
+        quantize(model, &choices, format)
     }
 }

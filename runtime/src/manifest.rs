@@ -37,7 +37,7 @@ pub struct Manifest {
     pub model: Option<toml::Table>,
     /// What the export chose; absent when a file was compiled as it is.
     pub export: Option<ExportChoices>,
-    /// Products of 8-bit numbers, if there are any.
+    /// What is stored or computed in fewer bits, if anything is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantized: Option<QuantizedExport>,
     /// Ranges of the symbols, by name: `min:opt:max`.
@@ -72,16 +72,22 @@ pub struct ExportChoices {
     pub top_k: usize,
 }
 
-/// Products of 8-bit numbers; `quantization.json` has the plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Products of 8-bit numbers and tables in codes; `quantization.json` has the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuantizedExport {
-    /// `int8` or `fp8`.
-    pub format: String,
-    /// How ranges were chosen.
-    pub method: String,
-    /// SHA-256 of the calibration.
-    pub calibration_sha256: String,
+    /// `int8` or `fp8`; absent where no product runs on 8-bit numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// How ranges were chosen, where they were needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// SHA-256 of the calibration, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration_sha256: Option<String>,
+    /// `int8`, `fp8` or `int4`; absent where tables are floats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<String>,
     /// By graph: products of 8-bit numbers, and those that are not.
     pub products: BTreeMap<String, (usize, usize)>,
     /// FLOPs of products with weights in `encode`, `generate` and `rank`, on the calibration's requests.
@@ -221,7 +227,7 @@ impl Manifest {
         }
     }
 
-    /// The plan of the 8-bit products of `dir`, if there are any.
+    /// The plan of what is stored or computed in fewer bits in `dir`, if anything is.
     ///
     /// # Errors
     /// [`ManifestError::File`], [`ManifestError::Format`].
@@ -246,9 +252,19 @@ impl Manifest {
     /// The word of `--precision` that made the graphs; empty for a file that was compiled as it is.
     #[must_use]
     pub fn precision_name(&self) -> String {
-        let quantized = self.quantized.as_ref().map(|q| q.format.clone());
+        let quantized = self.quantized.as_ref().and_then(|q| q.format.clone());
         let base = self.export.as_ref().map(|e| e.precision.clone());
         quantized.or(base).unwrap_or_default()
+    }
+
+    /// [`precision_name`](Self::precision_name), and what is stored otherwise: `fp16, tables int4`.
+    #[must_use]
+    pub fn precision_words(&self) -> String {
+        let mut words = vec![self.precision_name()];
+        if let Some(quantized) = &self.quantized {
+            words.extend(quantized.tables.as_ref().map(|format| format!("tables {format}")));
+        }
+        words.join(", ")
     }
 
     /// The model configuration.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use onr_calibration::Method;
-use onr_exporter::quantize::{Format, Part};
+use onr_exporter::quantize::{Format, Part, TableFormat};
 use onr_graphs::{Filter, ItemInput, Precision};
 
 /// A model and its weights.
@@ -42,6 +42,9 @@ pub(crate) struct ExportChoiceArgs {
     /// Nodes left in 16 bits
     #[arg(long, value_name = "NODES", value_delimiter = ',', requires = "calibration")]
     pub(crate) keep: Vec<String>,
+    /// Store the item table in codes with a scale for each item: int8, fp8 or int4
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) tables: Option<TableFormat>,
     /// Type of keys, values and states between graphs
     #[arg(long, value_enum, default_value = "same")]
     pub(crate) io_precision: IoPrecisionArg,
@@ -269,7 +272,7 @@ pub(crate) struct BuildEngineArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "onnx", conflicts_with = "onnx")]
     pub(crate) weights: Option<PathBuf>,
     /// Compile this ONNX file as it is; parity is then only that of two backends on one file
-    #[arg(long, value_name = "ONNX", conflicts_with_all = ["graphs", "precision", "io_precision", "item_input", "with_filter", "top_k", "requests", "sort", "strict", "vocab"])]
+    #[arg(long, value_name = "ONNX", conflicts_with_all = ["graphs", "precision", "io_precision", "item_input", "with_filter", "top_k", "tables", "requests", "sort", "strict", "vocab"])]
     pub(crate) onnx: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) choices: ExportChoiceArgs,

@@ -77,7 +77,7 @@ pub(crate) fn run(args: &AccuracyArgs, context: &Context) -> anyhow::Result<Accu
     Ok(AccuracyFound {
         dir: args.dir.clone(),
         report: args.report.clone(),
-        precision: manifest.precision_name(),
+        precision: manifest.precision_words(),
         against: reference.name,
         requests_from: requests.from,
         accuracy,
@@ -110,7 +110,7 @@ fn reference(
     if let Some(dir) = &args.against {
         let other = Manifest::read(dir)?;
         other.verify(dir)?;
-        let name = format!("{} ({})", dir.display(), other.precision_name());
+        let name = format!("{} ({})", dir.display(), other.precision_words());
         let scores = scoring.run(backend, dir, &other.graphs, progress)?;
         return Ok(Against { name, scores, built: None, given: dir.clone() });
     }

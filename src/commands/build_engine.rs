@@ -279,8 +279,9 @@ fn product_types(products: &[PlannedProduct]) -> String {
 /// Products that a plan of ours wants in 8 bits and TensorRT's plan has otherwise.
 fn widened(manifest: &Manifest, plan: &Plan) -> Vec<String> {
     let wanted = match plan.format {
-        Format::Int8 => "int8",
-        Format::Fp8 => "fp8_e4m3",
+        None => return Vec::new(),
+        Some(Format::Int8) => "int8",
+        Some(Format::Fp8) => "fp8_e4m3",
     };
     let engines = manifest.engines.iter();
     let all = engines.flat_map(|(graph, built)| built.products.iter().map(move |p| (graph, p)));

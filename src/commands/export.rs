@@ -35,7 +35,7 @@ pub(crate) fn run(args: &ExportArgs, context: &Context) -> anyhow::Result<Export
     let (exported, mut manifest) = stage(&settings, out.staging(), context)?;
     manifest.write(out.staging())?;
     publish(out)?;
-    let precision = manifest.precision_name();
+    let precision = manifest.precision_words();
     let narrow_share = manifest.narrow_share();
     Ok(ExportDone { out: args.out.clone(), precision, narrow_share, exported })
 }
@@ -59,13 +59,16 @@ pub(super) fn stage_with(
     decide: &dyn Fn(&Site) -> Decision,
 ) -> anyhow::Result<(Exported, Manifest)> {
     let mut manifest = Manifest::new(&settings.config, &settings.options, &settings.profile);
-    let exported = match &settings.quantize {
-        None => plain(settings, &settings.options, dir, context)?,
-        Some(quantize) => {
-            let base = tempfile::tempdir_in(dir)?;
-            let planned = planned(settings, quantize, base.path(), context, decide)?;
-            quantized(settings, quantize, &planned, (base.path(), dir), &mut manifest, context)?
-        }
+    let exported = if settings.needs_plan() {
+        let base = tempfile::tempdir_in(dir)?;
+        let mut planned = match &settings.quantize {
+            Some(quantize) => planned(settings, quantize, base.path(), context, decide)?,
+            None => Planned::default(),
+        };
+        planned.plan = settings.complete(planned.plan);
+        quantized(settings, &planned, (base.path(), dir), &mut manifest, context)?
+    } else {
+        plain(settings, &settings.options, dir, context)?
     };
     manifest.checkpoint = Some(exported.checkpoint.clone());
     manifest.add_export(exported.weights.clone(), exported.graphs.clone());
@@ -92,6 +95,7 @@ fn plain(
 }
 
 /// A plan, and the FLOPs of products with weights: all, and those on 8-bit numbers.
+#[derive(Default)]
 struct Planned {
     plan: Plan,
     flops: (u64, u64),
@@ -114,10 +118,9 @@ fn planned(
     Ok(Planned { flops: quantize.flops(&models, &plan), plan })
 }
 
-/// The 16-bit graphs in the first folder, from there with 8-bit products in the second.
+/// The graphs as the precision says in the first folder, from there as the plan says in the second.
 fn quantized(
     settings: &ExportSettings,
-    quantize: &QuantizeSettings,
     Planned { plan, flops }: &Planned,
     (base, dir): (&Path, &Path),
     manifest: &mut Manifest,
@@ -129,9 +132,10 @@ fn quantized(
     let text = serde_json::to_vec_pretty(plan)?;
     manifest.files.insert(PLAN_FILE.into(), artifact::write(&dir.join(PLAN_FILE), &text)?);
     manifest.quantized = Some(QuantizedExport {
-        format: plan.format.name().to_owned(),
-        method: quantize.recipe.coding.method.to_string(),
-        calibration_sha256: quantize.sha256.clone(),
+        format: plan.format.map(|format| format.name().to_owned()),
+        method: settings.quantize.as_ref().map(|q| q.recipe.coding.method.to_string()),
+        calibration_sha256: settings.quantize.as_ref().map(|q| q.sha256.clone()),
+        tables: settings.tables.map(|format| format.name().to_owned()),
         flops: flops.0,
         narrow_flops: flops.1,
         products: done.report.iter().map(|g| (g.graph.clone(), g.applied.counts())).collect(),

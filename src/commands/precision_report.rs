@@ -74,7 +74,11 @@ impl Findings<'_> {
             model: self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             precision: self.manifest.precision_name().to_uppercase(),
             checkpoint: checkpoint.map(|c| c.sha256.clone()).unwrap_or_default(),
-            calibration: self.manifest.quantized.as_ref().map(|q| q.calibration_sha256.clone()),
+            calibration: self
+                .manifest
+                .quantized
+                .as_ref()
+                .and_then(|q| q.calibration_sha256.clone()),
             backend: Some(self.backend.clone()),
             figures: Some(figures(&self.accuracy)),
             narrow_share: self.manifest.narrow_share(),

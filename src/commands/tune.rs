@@ -185,7 +185,9 @@ impl<'a> Bench<'a> {
 
     fn plan(&self, decide: &dyn Fn(&Site) -> Decision) -> anyhow::Result<Plan> {
         let Coding { format, method } = self.quantize.recipe.coding;
-        Ok(plan(&self.models, &self.quantize.calibration, Coding { format, method }, decide)?)
+        let coding = Coding { format, method };
+        let products = plan(&self.models, &self.quantize.calibration, coding, decide)?;
+        Ok(self.settings.complete(products))
     }
 }
 

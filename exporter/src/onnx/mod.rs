@@ -3,6 +3,7 @@
 mod codes;
 mod encode;
 mod read;
+mod rows;
 mod save;
 mod weights;
 

@@ -10,7 +10,7 @@ use onr_onnx::{
 };
 use onr_precision::Plan;
 
-use super::{codes::check_codes, encode::elem_type};
+use super::{codes::check_codes, encode::elem_type, rows::check_rows};
 use crate::{
     checkpoint::{Checkpoint, Narrowing, convert, float_type},
     error::ExportError,
@@ -40,6 +40,7 @@ pub fn check_weights(
         for tensor in model.graph().initializer.iter().filter(large) {
             if let Some(plan) = plan.filter(|_| tensor.label().contains('/')) {
                 problems.extend(check_codes(&model, tensor, checkpoint, plan)?);
+                problems.extend(check_rows(&model, tensor, checkpoint, plan)?);
                 continue;
             }
             let held = Held::of(&model, tensor)?;

@@ -51,8 +51,13 @@ pub fn apply_to_directory(
         let name = graph.file_name();
         let mut model = Model::open(&from.join(&name))?;
         let applied = plan.apply(&mut model)?;
-        let precision = StringStringEntryProto::new("onr.quantized", plan.format.name());
-        model.proto_mut().metadata_props.push(precision);
+        let said = plan.format.map(|format| ("onr.quantized", format.name().to_owned()));
+        let tables = applied.tables.iter().map(|t| format!("{}={}", t.table, t.format));
+        let tables: Vec<String> = tables.collect();
+        let tables = (!tables.is_empty()).then(|| ("onr.tables", tables.join(",")));
+        let entries = said.iter().chain(&tables);
+        let entries = entries.map(|(key, value)| StringStringEntryProto::new(key, value));
+        model.proto_mut().metadata_props.extend(entries);
         let proto = weights.place(&model)?;
         let nodes = model.graph().node.len();
         let file = artifact::write(&to.join(&name), &proto.encode_to_vec())?;

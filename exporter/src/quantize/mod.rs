@@ -13,7 +13,11 @@ pub use onr_precision::{
     Applied, Plan,
     qdq::{Format, Site, sites},
     smooth::norm_before,
+    tables::{QuantizedTable, TableFormat},
 };
+
+/// The tables that [`TableFormat`]s are for: rows of items. Those of actions and tasks are a few rows.
+pub const TABLES: [&str; 1] = ["item_embedding"];
 
 /// The file of a directory that has the plan of its graphs.
 pub const PLAN_FILE: &str = "quantization.json";

@@ -170,7 +170,8 @@ pub fn plan(
         (site.node.clone(), clips[&name] * shrunk.unwrap_or(1.0))
     };
     let clips = products.iter().map(|product| clip(&product.site)).collect();
-    Ok(Plan { format: coding.format, products: clips, smooth })
+    let format = (!products.is_empty()).then_some(coding.format);
+    Ok(Plan { format, products: clips, smooth, ..Plan::default() })
 }
 
 /// A product and where it is.

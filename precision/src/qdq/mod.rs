@@ -12,6 +12,8 @@ pub use rewrite::{Choice, Quantized, quantize};
 pub use sites::{PassedOver, Site, passed_over, sites};
 pub use weights::{Codes, quantize_weight};
 
+pub(crate) use weights::encode;
+
 use onr_calibration::Target;
 use onr_onnx::{ElemType, OnnxError};
 

@@ -19,6 +19,8 @@ pub struct Reference {
     checkpoint: String,
     /// Format of the 8-bit products.
     pub(super) format: Option<Format>,
+    /// Has the candidate anything in fewer bits than its precision says?
+    pub(super) planned: bool,
 }
 
 /// An export in a temporary directory.
@@ -88,8 +90,8 @@ impl Reference {
             (Some(plan), narrow) => Some(built(Some(narrow))?.0.quantized(plan)?),
             (None, narrow) => Some(built(Some(narrow))?.0),
         };
-        let format = plan.map(|plan| plan.format);
-        Ok(Self { exact, rounded, checkpoint: sha256, format })
+        let format = plan.and_then(|plan| plan.format);
+        Ok(Self { exact, rounded, checkpoint: sha256, format, planned: plan.is_some() })
     }
 
     /// Where its graphs lie.

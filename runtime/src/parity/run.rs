@@ -65,9 +65,9 @@ pub fn check(
         reference_seconds: want.elapsed.as_secs_f64(),
         candidate_seconds: got.elapsed.as_secs_f64(),
     };
-    let tolerance = match reference.format {
-        Some(_) => Tolerance::QUANTIZED,
-        None => Tolerance::of(job.options.precision),
+    let tolerance = match reference.planned {
+        true => Tolerance::QUANTIZED,
+        false => Tolerance::of(job.options.precision),
     };
     verdict(&measured, tolerance, &mut report);
     Ok(report)
