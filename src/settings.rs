@@ -11,7 +11,10 @@ use onr_exporter::{
     Checkpoint, CheckpointRecord, ExportError,
     artifact::hash_file,
     leftovers::MadeDirs,
-    quantize::{Decision, Plan, Recipe, Site, TABLES, TableFormat, canonical, plan, sites},
+    quantize::{
+        Coding, Decision, Format, Plan, Recipe, Site, TABLES, TableFormat, canonical, passed, plan,
+        sites,
+    },
     read_model,
 };
 use onr_graphs::{Filter, GraphKind, GraphOptions, ItemInput, ModelConfig, Precision, Profile};
@@ -43,24 +46,32 @@ pub(crate) struct ExportSettings {
     pub(crate) tables: Option<TableFormat>,
 }
 
-/// What makes products of 8-bit numbers.
+/// What makes products of 8-bit numbers, and codes of keys and values.
 pub(crate) struct QuantizeSettings {
     pub(crate) calibration: Calibration,
     /// SHA-256 of the calibration's file.
     pub(crate) sha256: String,
     pub(crate) recipe: Recipe,
+    /// Format of keys and values between graphs, if they are codes.
+    pub(crate) kv: Option<Format>,
 }
 
 impl QuantizeSettings {
     fn resolve(choices: &ExportChoiceArgs) -> anyhow::Result<Option<Self>> {
-        let (Some(format), Some(file)) = (choices.precision.format(), &choices.calibration) else {
-            if choices.calibration.is_some() {
-                let what = "--calibration is for --precision int8 and fp8";
-                return Err(Refusal::usage(what).into());
-            }
-            return Ok(None);
+        let Some(file) = &choices.calibration else { return Ok(None) };
+        let products = choices.precision.format();
+        let Some(format) = products.or(choices.kv) else {
+            let what = "--calibration is for --precision int8 and fp8, and for --kv";
+            return Err(Refusal::usage(what).into());
         };
+        if products.is_none() && !(choices.quantize.is_empty() && choices.smooth.is_empty()) {
+            let what = "--quantize and --smooth are for --precision int8 and fp8";
+            return Err(Refusal::usage(what).into());
+        }
         let mut recipe = Recipe::new(format);
+        if products.is_none() {
+            recipe.parts.clear();
+        }
         recipe.coding.method = choices.method.unwrap_or(recipe.coding.method);
         if !choices.quantize.is_empty() {
             recipe.parts = choices.quantize.iter().copied().collect();
@@ -69,7 +80,8 @@ impl QuantizeSettings {
         recipe.keep = choices.keep.iter().map(|node| canonical(node)).collect();
         let calibration = read_calibration(file)?;
         calibration.check_finite()?;
-        Ok(Some(Self { sha256: hash_file(file)?.sha256, calibration, recipe }))
+        let kv = choices.kv;
+        Ok(Some(Self { sha256: hash_file(file)?.sha256, calibration, recipe, kv }))
     }
 }
 
@@ -154,21 +166,33 @@ impl ExportSettings {
         self.quantize.is_some() || self.tables.is_some()
     }
 
-    /// A plan of products, and what is stored in codes.
-    pub(crate) fn complete(&self, mut plan: Plan) -> Plan {
+    /// A plan of products, and what is stored and passed in codes.
+    pub(crate) fn complete(&self, mut plan: Plan) -> Result<Plan, ExportError> {
         if let Some(format) = self.tables {
             plan.tables = TABLES.map(|table| (table.to_owned(), format)).into();
         }
-        plan
+        if let Some(quantize) = &self.quantize
+            && let Some(format) = quantize.kv
+        {
+            let coding = Coding { format, ..quantize.recipe.coding };
+            plan.interface = Some(passed(&quantize.calibration, coding)?);
+        }
+        Ok(plan)
     }
 }
 
 impl ExportSettings {
     /// An element type of the export that not every GPU has.
     pub(crate) fn rare_type(&self) -> Option<ElemType> {
-        let format = self.quantize.as_ref().map(|q| q.recipe.coding.format.elem());
+        let quantize = self.quantize.as_ref();
+        let products = quantize.map(|q| q.recipe.coding.format.elem());
+        let passed = quantize.and_then(|q| Some(q.kv?.elem()));
+        // Lookups take codes apart as integers; retrieval reads them as what they are.
+        let retrieved = self.graphs.contains(&GraphKind::OneRanker);
+        let table = self.tables.filter(|_| retrieved).map(TableFormat::elem);
+        let narrow = [products, passed, table].into_iter().flatten();
         let base = (self.options.precision == Precision::BF16).then_some(ElemType::Bfloat16);
-        format.filter(|elem| Target::least_for(*elem).is_some()).or(base)
+        narrow.chain(base).find(|elem| Target::least_for(*elem).is_some())
     }
 }
 

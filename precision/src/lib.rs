@@ -6,6 +6,7 @@
 //! Design: `docs/precision.md`.
 
 pub mod cast;
+pub mod interface;
 mod plan;
 pub mod qdq;
 pub mod smooth;

@@ -6,12 +6,14 @@ use onr_onnx::Model;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    interface::{Interface, Passed, quantize_interface},
     qdq::{Choice, Format, QdqError, Quantized, Site, quantize, sites},
     smooth::smooth,
     tables::{QuantizedTable, TableFormat, quantize_tables},
 };
 
-/// Which products run on 8-bit numbers, and how; which tables are stored in codes.
+/// Which products run on 8-bit numbers, and how; which tables are stored in codes, and which inputs and outputs
+/// are codes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
@@ -29,6 +31,9 @@ pub struct Plan {
     /// By the name of the weight: tables whose rows are stored in codes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tables: BTreeMap<String, TableFormat>,
+    /// Inputs and outputs that are codes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<Interface>,
 }
 
 /// What became of one graph.
@@ -41,6 +46,9 @@ pub struct Applied {
     /// The tables that are stored in codes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<QuantizedTable>,
+    /// The inputs and outputs that are codes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed: Vec<Passed>,
 }
 
 impl Applied {
@@ -71,7 +79,11 @@ impl Plan {
             None => return Err(QdqError::Model("a plan with products needs a format".into())),
         };
         let tables = quantize_tables(model, &self.tables)?;
-        Ok(Applied { quantized, left, tables })
+        let passed = match &self.interface {
+            Some(interface) => quantize_interface(model, interface)?,
+            None => Vec::new(),
+        };
+        Ok(Applied { quantized, left, tables, passed })
     }
 
     fn narrow(

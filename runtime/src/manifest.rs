@@ -88,6 +88,9 @@ pub struct QuantizedExport {
     /// `int8`, `fp8` or `int4`; absent where tables are floats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tables: Option<String>,
+    /// `int8` or `fp8` where keys and values between graphs are codes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv: Option<String>,
     /// By graph: products of 8-bit numbers, and those that are not.
     pub products: BTreeMap<String, (usize, usize)>,
     /// FLOPs of products with weights in `encode`, `generate` and `rank`, on the calibration's requests.
@@ -242,10 +245,10 @@ impl Manifest {
         serde_json::from_slice(&text).map(Some).map_err(refuse)
     }
 
-    /// Share of the FLOPs of products with weights that run on 8-bit numbers.
+    /// Share of the FLOPs of products with weights that run on 8-bit numbers; `None` where none should.
     #[must_use]
     pub fn narrow_share(&self) -> Option<f64> {
-        let quantized = self.quantized.as_ref().filter(|q| q.flops > 0)?;
+        let quantized = self.quantized.as_ref().filter(|q| q.format.is_some() && q.flops > 0)?;
         Some(quantized.narrow_flops as f64 / quantized.flops as f64)
     }
 
@@ -263,6 +266,7 @@ impl Manifest {
         let mut words = vec![self.precision_name()];
         if let Some(quantized) = &self.quantized {
             words.extend(quantized.tables.as_ref().map(|format| format!("tables {format}")));
+            words.extend(quantized.kv.as_ref().map(|format| format!("keys and values {format}")));
         }
         words.join(", ")
     }

@@ -45,6 +45,9 @@ pub(crate) struct ExportChoiceArgs {
     /// Store the item table in codes with a scale for each item: int8, fp8 or int4
     #[arg(long, value_name = "FORMAT")]
     pub(crate) tables: Option<TableFormat>,
+    /// Pass keys and values from graph to graph as codes: int8 or fp8
+    #[arg(long, value_name = "FORMAT", requires = "calibration")]
+    pub(crate) kv: Option<Format>,
     /// Type of keys, values and states between graphs
     #[arg(long, value_enum, default_value = "same")]
     pub(crate) io_precision: IoPrecisionArg,
@@ -272,7 +275,7 @@ pub(crate) struct BuildEngineArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "onnx", conflicts_with = "onnx")]
     pub(crate) weights: Option<PathBuf>,
     /// Compile this ONNX file as it is; parity is then only that of two backends on one file
-    #[arg(long, value_name = "ONNX", conflicts_with_all = ["graphs", "precision", "io_precision", "item_input", "with_filter", "top_k", "tables", "requests", "sort", "strict", "vocab"])]
+    #[arg(long, value_name = "ONNX", conflicts_with_all = ["graphs", "precision", "io_precision", "item_input", "with_filter", "top_k", "tables", "kv", "requests", "sort", "strict", "vocab"])]
     pub(crate) onnx: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) choices: ExportChoiceArgs,

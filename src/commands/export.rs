@@ -65,7 +65,7 @@ pub(super) fn stage_with(
             Some(quantize) => planned(settings, quantize, base.path(), context, decide)?,
             None => Planned::default(),
         };
-        planned.plan = settings.complete(planned.plan);
+        planned.plan = settings.complete(planned.plan)?;
         quantized(settings, &planned, (base.path(), dir), &mut manifest, context)?
     } else {
         plain(settings, &settings.options, dir, context)?
@@ -135,6 +135,7 @@ fn quantized(
         format: plan.format.map(|format| format.name().to_owned()),
         method: settings.quantize.as_ref().map(|q| q.recipe.coding.method.to_string()),
         calibration_sha256: settings.quantize.as_ref().map(|q| q.sha256.clone()),
+        kv: plan.interface.as_ref().map(|codes| codes.format.name().to_owned()),
         tables: settings.tables.map(|format| format.name().to_owned()),
         flops: flops.0,
         narrow_flops: flops.1,

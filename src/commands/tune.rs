@@ -51,7 +51,8 @@ pub(crate) struct TuneDone {
 
 pub(crate) fn run(args: &TuneArgs, context: &Context) -> anyhow::Result<TuneDone> {
     let settings = ExportSettings::resolve(&args.model.model, &args.model.weights, &args.choices)?;
-    let Some(quantize) = &settings.quantize else {
+    let quantize = settings.quantize.as_ref();
+    let Some(quantize) = quantize.filter(|_| args.choices.precision.format().is_some()) else {
         let what = "onr tune needs --precision int8 or fp8 and --calibration";
         return Err(Refusal::usage(what).into());
     };
@@ -137,18 +138,18 @@ impl<'a> Bench<'a> {
             want: Vec::new(),
             dir,
         };
-        bench.want = bench.score(bench.dir.path())?;
+        bench.want = bench.score(bench.dir.path(), &bench.graphs)?;
         Ok(bench)
     }
 
-    fn score(&self, dir: &Path) -> anyhow::Result<Vec<Ranked>> {
+    fn score(&self, dir: &Path, graphs: &[ExportedGraph]) -> anyhow::Result<Vec<Ranked>> {
         let scoring = Scoring {
             config: &self.settings.config,
             options: &self.options,
             requests: &self.requests.list,
             rows: ROWS,
         };
-        Ok(scoring.run(&self.backend, dir, &self.graphs, self.context.progress())?)
+        Ok(scoring.run(&self.backend, dir, graphs, self.context.progress())?)
     }
 
     /// All products of the model that `encode`, `generate` and `rank` have, with their FLOPs on the
@@ -177,8 +178,8 @@ impl<'a> Bench<'a> {
         let decide = decisions(products, ways);
         let plan = self.plan(&decide)?;
         let narrow = TempDir::with_prefix("onr-tune-")?;
-        apply_to_directory(&plan, &self.graphs, self.dir.path(), narrow.path())?;
-        let got = self.score(narrow.path())?;
+        let done = apply_to_directory(&plan, &self.graphs, self.dir.path(), narrow.path())?;
+        let got = self.score(narrow.path(), &done.graphs)?;
         let each = self.want.iter().zip(&got);
         Ok(each.filter_map(|(w, g)| RequestAccuracy::of(w, g, budget.k(), TIE)).collect())
     }
@@ -187,7 +188,7 @@ impl<'a> Bench<'a> {
         let Coding { format, method } = self.quantize.recipe.coding;
         let coding = Coding { format, method };
         let products = plan(&self.models, &self.quantize.calibration, coding, decide)?;
-        Ok(self.settings.complete(products))
+        Ok(self.settings.complete(products)?)
     }
 }
 

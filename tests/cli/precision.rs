@@ -234,3 +234,44 @@ fn a_gpu_without_fp8_is_refused_before_anything_is_done() {
         assert!(outcome.err.contains("FP8 needs sm89 or later"), "{}", outcome.err);
     }
 }
+
+#[test]
+fn tables_and_keys_in_codes_hold_what_they_promise() {
+    let world = calibrated();
+    let parity = |dir: &str| {
+        world.runs(&["verify", dir]);
+        let parity = world.runs(&["parity", dir]);
+        assert!(parity.out.contains("parity     holds"), "{}", parity.out);
+    };
+    for tables in ["int8", "fp8", "int4"] {
+        let done = export(&world, &["--precision", "fp16", "--tables", tables, "--out", tables]);
+        assert_eq!(done["precision"], format!("fp16, tables {tables}"));
+        assert_eq!(done["narrow_share"], Value::Null);
+        parity(tables);
+    }
+    for kv in ["int8", "fp8"] {
+        let done = export(&world, &["--kv", kv, "--calibration", "c.json", "--out", "kv"]);
+        assert_eq!(done["precision"], format!("fp32, keys and values {kv}"));
+        parity("kv");
+        let all = [&INT8[..], &["--tables", "int4", "--kv", kv, "--out", "all"]].concat();
+        assert_eq!(
+            export(&world, &all)["precision"],
+            format!("int8, tables int4, keys and values {kv}")
+        );
+        parity("all");
+        let plan: Value =
+            serde_json::from_slice(&fs::read(world.path("all/quantization.json")).unwrap())
+                .unwrap();
+        let scales = &plan["interface"]["scales"];
+        assert_eq!(scales["present.0.key"], scales["past_key_values.0.key"]);
+        assert!(scales["prompt.1.value"].is_number(), "{scales}");
+    }
+    let error = refuses(&world, 2, &["--kv", "int8"]);
+    assert!(error.contains("--calibration"), "{error}");
+    let error = refuses(&world, 2, &["--tables", "int2"]);
+    assert!(error.contains("known: int8, fp8, int4"), "{error}");
+    let error = refuses(&world, 2, &["--tables", "int8", "--item-input", "embeddings"]);
+    assert!(error.contains("item table"), "{error}");
+    let keys = ["--kv", "int8", "--calibration", "c.json", "--quantize", "out"];
+    assert!(refuses(&world, 2, &keys).contains("--quantize and --smooth are for"));
+}

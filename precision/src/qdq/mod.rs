@@ -67,6 +67,15 @@ impl Format {
     }
 }
 
+impl std::str::FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = [Self::Int8, Self::Fp8].into_iter().find(|format| format.name() == text);
+        found.ok_or_else(|| format!("`{text}` is no 8-bit format; known: int8, fp8"))
+    }
+}
+
 /// Why a model can't be quantized.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

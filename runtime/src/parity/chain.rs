@@ -9,7 +9,7 @@ use std::{
 use onr_exporter::ExportedGraph;
 use onr_graphs::{DType, GraphKind};
 
-use super::{ParityError, batch::Batch};
+use super::{ParityError, batch::Batch, codes::Codes};
 use crate::{
     backend::{Backend, Placement, Session},
     tensor::{Data, Feeds, HostTensor},
@@ -28,10 +28,21 @@ struct Stage<'a> {
     graph: &'a ExportedGraph,
     file: PathBuf,
     session: Option<Box<dyn Session>>,
+    /// Of its inputs and outputs; none before they are needed.
+    codes: Option<Codes>,
 }
 
-/// What stands in key/value slots that hold nothing; any float type holds it exactly. A graph that
-/// reads or writes them shows.
+impl Stage<'_> {
+    fn codes(&mut self) -> Result<&Codes, ParityError> {
+        Ok(match &mut self.codes {
+            Some(read) => read,
+            unread => unread.insert(Codes::read(&self.file)?),
+        })
+    }
+}
+
+/// What stands in key/value slots that hold nothing; any float type holds it exactly, codes hold what
+/// [`Chain::as_passed`] says. A graph that reads or writes them shows.
 pub(super) const JUNK: f32 = 7.0;
 
 impl<'a> Chain<'a> {
@@ -46,7 +57,7 @@ impl<'a> Chain<'a> {
         let stage = |graph: &'a ExportedGraph| {
             let kind = GraphKind::from_name(&graph.name).filter(|k| wanted.contains(k))?;
             let file = dir.join(format!("{}.onnx", graph.name));
-            Some((kind, Stage { graph, file, session: None }))
+            Some((kind, Stage { graph, file, session: None, codes: None }))
         };
         let stages = graphs.iter().filter_map(stage).collect();
         Self { backend, stages, elapsed: Duration::ZERO }
@@ -64,7 +75,8 @@ impl<'a> Chain<'a> {
         self.stages.values().find_map(|s| Some(s.session.as_ref()?.placement()))
     }
 
-    /// Runs one graph on what stands in `state`, types adapted to the graph's.
+    /// Runs one graph on what stands in `state`, types adapted to the graph's. Codes between graphs are numbers
+    /// here: every code survives that, and numbers are what can be compared.
     ///
     /// # Errors
     /// [`ParityError::Run`] when the backend refuses the graph or fails, [`ParityError::Missing`]
@@ -74,12 +86,16 @@ impl<'a> Chain<'a> {
             return Err(ParityError::Missing { graph: kind.name(), input: "graph".into() });
         };
         let mut feeds = Feeds::new();
-        for info in &stage.graph.inputs {
+        let graph = stage.graph;
+        for info in &graph.inputs {
             let missing = || ParityError::Missing { graph: kind.name(), input: info.name.clone() };
             let value = state.get(&info.name).ok_or_else(missing)?;
             let dtype = DType::from_name(&info.dtype).ok_or_else(missing)?;
+            let codes = stage.codes()?;
             let value = if dtype == value.dtype() {
                 value.clone()
+            } else if let Some(codes) = codes.encode(&info.name, value, dtype) {
+                codes
             } else {
                 value.cast_float(dtype).ok_or_else(missing)?
             };
@@ -92,7 +108,23 @@ impl<'a> Chain<'a> {
         };
         let outputs = session.run(&feeds)?;
         self.elapsed += started.elapsed();
-        Ok(outputs)
+        let codes = stage.codes()?;
+        let numbers = |(name, value): (String, HostTensor)| {
+            let value = codes.decode(&name, value);
+            (name, value)
+        };
+        Ok(outputs.into_iter().map(numbers).collect())
+    }
+
+    /// What a number becomes that goes out of a graph under this name.
+    pub(super) fn as_passed(&self, kind: GraphKind, name: &str, number: f32) -> f32 {
+        let stage = self.stages.get(&kind);
+        let info = stage.and_then(|s| s.graph.outputs.iter().find(|info| info.name == name));
+        let dtype = info.and_then(|info| DType::from_name(&info.dtype));
+        match (stage.and_then(|s| s.codes.as_ref()), dtype) {
+            (Some(codes), Some(dtype)) => codes.round_trip(name, number, dtype),
+            _ => number,
+        }
     }
 }
 

@@ -113,10 +113,17 @@ impl Differences {
         Ok(())
     }
 
-    /// Counts elements in slots behind histories that are not `expected`: 0 from `encode`, what was
-    /// there before from `append`.
-    pub fn count_stray(&mut self, graph: &str, batch: &Batch, got: &Feeds, expected: f32) {
+    /// Counts elements in slots behind histories that are not what is `expected` of an output: 0 from `encode`, what
+    /// was there before from `append`.
+    pub fn count_stray(
+        &mut self,
+        graph: &str,
+        batch: &Batch,
+        got: &Feeds,
+        expected: &dyn Fn(&str) -> f32,
+    ) {
         for (output, tensor) in got {
+            let expected = expected(output);
             let Some(values) = tensor.to_f32() else { continue };
             let padding = padding_elements(tensor.shape(), batch);
             let stray = padding.into_iter().flat_map(|r| &values[r]).filter(|x| **x != expected);

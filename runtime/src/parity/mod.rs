@@ -7,6 +7,7 @@
 mod accuracy;
 mod batch;
 mod chain;
+mod codes;
 mod compare;
 mod error;
 mod golden;

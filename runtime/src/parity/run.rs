@@ -123,7 +123,8 @@ impl Sides<'_, '_> {
             _ => None,
         };
         if let Some(expected) = behind {
-            measured.candidate.count_stray(kind.name(), batch, &got, expected);
+            let expected = |output: &str| self.got.as_passed(kind, output, expected);
+            measured.candidate.count_stray(kind.name(), batch, &got, &expected);
         }
         Ok((want, got))
     }
