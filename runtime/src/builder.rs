@@ -12,7 +12,7 @@ use std::{
 
 use onr_exporter::{TensorInfo, progress::Progress};
 use onr_graphs::{Dim, Profile};
-use onr_onnx::ElemType;
+use onr_onnx::{ElemType, OnnxError};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Availability;
@@ -316,6 +316,9 @@ pub enum EngineError {
         /// What to do instead.
         hint: String,
     },
+    /// The ONNX file can't be read.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
     /// TensorRT's parser refused the graph.
     #[error("TensorRT cannot parse {file}: {at}{reason}", file = onnx.display(), at = at_node(node, op))]
     Parse {

@@ -12,6 +12,8 @@ use tempfile::TempDir;
 use crate::tensor::{Feeds, HostTensor};
 
 pub(super) const F32: u64 = 1;
+/// ONNX allows it where ONNX Runtime has no kernels.
+pub(super) const I16: u64 = 5;
 pub(super) const I64: u64 = 7;
 pub(super) const BOOL: u64 = 9;
 pub(super) const F16: u64 = 10;

@@ -143,12 +143,7 @@ impl EngineBuilder for TensorRtRtx {
 
 /// Element types of the graph that not every GPU has.
 fn needs(job: &BuildJob<'_>) -> Result<BTreeSet<ElemType>, EngineError> {
-    let model = Model::open(job.onnx).map_err(|error| EngineError::Parse {
-        onnx: job.onnx.to_owned(),
-        node: String::new(),
-        op: String::new(),
-        reason: error.to_string(),
-    })?;
+    let model = Model::open(job.onnx)?;
     let types = elem_types(model.graph()).into_values();
     Ok(types.filter(|elem| Target::least_for(*elem).is_some()).collect())
 }

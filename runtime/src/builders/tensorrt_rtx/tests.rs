@@ -182,13 +182,7 @@ fn weights_are_found_beside_the_file() {
 
 #[test]
 fn missing_weights_are_named() {
-    assert_eq!(
-        with_weights_outside().refused(),
-        "TensorRT cannot parse tiny.onnx: Failed to open file: weights.data; Failed to import \
-         initializer: In node -1 with name: and operator: (importInitializers): UNSUPPORTED_NODE: \
-         Assertion failed: ctx->getWeightsContext().convertOnnxWeights(initializer, &weights): \
-         Failed to import initializer: w"
-    );
+    assert_eq!(with_weights_outside().refused(), "cannot read weights.data");
 }
 
 #[test]
@@ -219,10 +213,11 @@ fn types_that_do_not_meet_are_named_without_a_word_on_drivers() {
 fn what_is_no_onnx_file_is_refused() {
     // Protobuf takes the empty file, and this text, for messages without a known field.
     for text in ["", "this is text"] {
-        assert_eq!(Case::new(text).refused(), "TensorRT cannot parse tiny.onnx: it holds no graph");
+        let told = Case::new(text).refused();
+        assert_eq!(told, "tiny.onnx is not a usable ONNX model: it has no graph");
     }
     let told = Case::new("plain text").refused();
-    assert!(told.ends_with("Failed to parse the ONNX model."), "{told}");
+    assert!(told.starts_with("tiny.onnx is not a usable ONNX model: "), "{told}");
 }
 
 #[test]
