@@ -22,15 +22,15 @@ pub(crate) struct QuantizeArgs {
     /// Inputs to measure ranges on
     #[arg(long, value_name = "NPZ", required_unless_present = "calibration")]
     pub(crate) data: Option<PathBuf>,
-    /// Ranges that `--calibration-out` wrote, in place of --data
-    #[arg(long, value_name = "JSON", conflicts_with_all = ["data", "calibration_out", "threads"])]
+    /// In place of --data: ranges that `--calibration-out` wrote, or a calibration cache of TensorRT
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "calibration_out", "threads"])]
     pub(crate) calibration: Option<PathBuf>,
     /// Format of the products' operands
     #[arg(long, value_enum)]
     pub(crate) precision: CodesArg,
-    /// How ranges are chosen: minmax, percentile[=99.99], entropy (INT8 only) or mse
-    #[arg(long, value_name = "METHOD", default_value = "minmax")]
-    pub(crate) method: Method,
+    /// How ranges are chosen: minmax, percentile[=99.99], entropy (INT8 only) or mse [default: minmax]
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) method: Option<Method>,
     /// Nodes to leave as they are, by name, separated by commas
     #[arg(long, value_name = "NODES", value_delimiter = ',')]
     pub(crate) keep: Vec<String>,

@@ -1,6 +1,6 @@
 //! Any ONNX model in another precision: `quantize` and `cast`.
 
-use std::{path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use insta::assert_snapshot;
 use serde_json::Value;
@@ -169,4 +169,45 @@ fn a_cast_says_what_stayed_and_why() {
     python(&world, "import onnx; onnx.checker.check_model('h.onnx', full_check=True)");
     let blind = ["cast", "--onnx", "graphs/encode.onnx", "--precision", "bf16", "--out", "b.onnx"];
     assert!(world.runs(&blind).out.contains("nothing measured"));
+}
+
+#[test]
+fn scales_of_an_older_tensorrt() {
+    let world = world();
+    let measured =
+        ["--data", "good.npz", "--calibration-out", "ranges.json", "--out", "a.onnx", "--json"];
+    let measured: Value = serde_json::from_str(&world.runs(&quantize(&measured)).out).unwrap();
+    let write = ["--graph", "model", "--tensorrt", "8.6.1", "--method", "minmax"];
+    world.runs(
+        &[&["calibrate", "cache", "ranges.json"], &write[..], &["--out", "a.cache"]].concat(),
+    );
+    let cached = |more: &[&'static str]| {
+        quantize(&[&["--calibration", "a.cache", "--out", "b.onnx"], more].concat())
+    };
+    let read: Value = serde_json::from_str(&world.runs(&cached(&["--json"])).out).unwrap();
+    assert_eq!(read["method"], "scales of TensorRT 8601");
+    assert_eq!((&read["batches"], &read["share"]), (&Value::Null, &Value::Null));
+    let scales = |report: &Value| -> Vec<f64> {
+        let nodes = report["nodes"].as_array().unwrap();
+        nodes.iter().map(|node| node["activation_scale"].as_f64().unwrap()).collect()
+    };
+    let (first, second) = (scales(&measured), scales(&read));
+    assert_eq!(first.len(), second.len());
+    for (first, second) in first.iter().zip(second) {
+        assert!((first / second - 1.0).abs() < 2e-7, "{first} {second}");
+    }
+
+    let error = world.refuses(2, &cached(&["--method", "mse"]));
+    assert!(error.contains("--method"), "{error}");
+    let text = fs::read_to_string(world.path("a.cache")).unwrap();
+    let node = read["nodes"][0]["node"].as_str().unwrap();
+    let activation = read["nodes"][0]["activation"].as_str().unwrap();
+    let fewer: Vec<&str> =
+        text.lines().filter(|line| !line.starts_with(&format!("{activation}: "))).collect();
+    fs::write(world.path("a.cache"), fewer.join("\n")).unwrap();
+    let error = world.refuses(1, &cached(&[]));
+    assert!(error.contains(activation) && error.contains(&format!("--keep {node}")), "{error}");
+    fs::write(world.path("a.cache"), text.replace("Entropy", "MinMax")).unwrap();
+    let error = world.refuses(1, &cached(&[]));
+    assert!(error.contains("a.cache is unusable") && error.contains("line 1"), "{error}");
 }
