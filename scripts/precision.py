@@ -32,12 +32,15 @@ VARIANTS = {
     "int8, entropy": ["--precision", "int8", "--method", "entropy"],
     "int8, mse": ["--precision", "int8", "--method", "mse"],
     "fp8": ["--precision", "fp8"],
-    "fp8, out smoothed": ["--precision", "fp8", "--quantize", "uvqk,candidate,out", "--smooth", "out=0.5"],
+    "fp8, out smoothed": ["--precision", "fp8", "--smooth", "out=0.5"],
+    "fp8, products of int8": ["--precision", "fp8", "--quantize", "uvqk,candidate"],
+    "fp8, both": ["--precision", "fp8", "--quantize", "uvqk,candidate,out"],
 }
 
 
 # Compared with FP32 on tract, and judged by the places of held-out items.
-MAIN = ("fp16", "bf16", "int8", "int8, out smoothed", "fp8", "fp8, out smoothed")
+MAIN = ("fp16", "bf16", "int8", "int8, out smoothed", "fp8", "fp8, out smoothed",
+        "fp8, products of int8", "fp8, both")
 
 
 def onr(*words, fails=()):

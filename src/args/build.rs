@@ -33,7 +33,7 @@ pub(crate) struct ExportChoiceArgs {
     /// How 8-bit ranges are read off the calibration: minmax, percentile, percentile=99.999, entropy or mse
     #[arg(long, value_name = "METHOD", requires = "calibration")]
     pub(crate) method: Option<Method>,
-    /// Products in 8 bits, of uvqk, out, candidate, rank and user [default: uvqk,candidate]
+    /// Products in 8 bits, of uvqk, out, candidate, rank and user [default: uvqk,candidate; for FP8 uvqk,out]
     #[arg(long, value_name = "PARTS", value_delimiter = ',', requires = "calibration")]
     pub(crate) quantize: Vec<Part>,
     /// Parts whose activations are smoothed into the norm in front, as part=exponent: out=0.5

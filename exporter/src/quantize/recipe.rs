@@ -96,11 +96,18 @@ pub struct Recipe {
 
 impl Recipe {
     /// What `--precision int8` and `fp8` mean.
+    ///
+    /// INT8 has even steps: the tail of `out`'s input makes them too coarse. FP8 has the same relative error
+    /// everywhere, so the tail does no harm, but the error does where scores come from: `candidate_proj`.
     #[must_use]
     pub fn new(format: Format) -> Self {
+        let second = match format {
+            Format::Int8 => Part::Candidate,
+            Format::Fp8 => Part::Out,
+        };
         Self {
             coding: Coding { format, method: Method::Percentile(Method::DEFAULT_PERCENTILE) },
-            parts: BTreeSet::from([Part::Uvqk, Part::Candidate]),
+            parts: BTreeSet::from([Part::Uvqk, second]),
             smooth: BTreeMap::new(),
             keep: BTreeSet::new(),
         }
