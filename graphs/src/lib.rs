@@ -25,5 +25,5 @@ pub use model::{
     build,
     config::{Attention, Filter, GraphKind, GraphOptions, ItemInput, ModelConfig, Precision},
 };
-pub use profile::{Profile, ProfileError};
+pub use profile::{Profile, ProfileError, Range};
 pub use validate::validate;

@@ -230,6 +230,24 @@ impl Manifest {
         }
     }
 
+    /// What the graphs compute in, with the plan of what is in codes: golden files name it.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        let plan = self.files.get(PLAN_FILE).filter(|_| self.quantized.is_some());
+        let plan = plan.map(|file| format!(", plan {}", file.sha256)).unwrap_or_default();
+        format!("{}{plan}", self.precision_words())
+    }
+
+    /// The ranges that the graphs were made for.
+    ///
+    /// # Errors
+    /// What is wrong with them, for a manifest that this version would not write.
+    pub fn profile(&self, max_seq_len: usize) -> Result<Profile, String> {
+        let parts = self.profile.iter().map(|(name, range)| format!("{name}={range}"));
+        let text = parts.collect::<Vec<_>>().join(",");
+        Profile::for_model(max_seq_len).with(&text).map_err(|error| error.to_string())
+    }
+
     /// The plan of what is stored or computed in fewer bits in `dir`, if anything is.
     ///
     /// # Errors
@@ -373,6 +391,12 @@ fn is_sealed(text: &str, sha256: &str) -> bool {
 fn artifact_path(dir: &Path, name: &str) -> Result<PathBuf, ManifestError> {
     let file = onr_onnx::confined(&dir.join(MANIFEST_FILE), name);
     Ok(file.map_err(ExportError::from)?)
+}
+
+/// SHA-256 of a model's configuration as we write it, whatever its file looks like.
+#[must_use]
+pub fn model_sha256(cfg: &ModelConfig) -> String {
+    artifact::sha256(write_model(cfg).as_bytes())
 }
 
 fn model_table(cfg: &ModelConfig) -> toml::Table {

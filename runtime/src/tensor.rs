@@ -1,5 +1,7 @@
 //! Tensors on the host, as they go in and out of backends.
 
+mod axes;
+
 use std::collections::BTreeMap;
 
 use half::{bf16, f16};
@@ -17,7 +19,7 @@ pub struct HostTensor {
 }
 
 /// The code of an FP8 number, [`DType::F8E4M3`]. Equal codes are equal here: NaN is, and zero has two.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[repr(transparent)]
 pub struct F8E4M3(pub u8);
 

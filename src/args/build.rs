@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use onr_calibration::Method;
 use onr_exporter::quantize::{Format, Part, TableFormat};
 use onr_graphs::{Filter, ItemInput, Precision};
@@ -186,12 +186,16 @@ Examples:
   onr parity engine
   onr parity engine --model model.toml --weights weights.safetensors --requests requests.jsonl
   onr parity engine --golden golden.safetensors
+  onr parity graphs-fp32 graphs-fp16 --candidate ort,tract --junit parity.xml
 
 docs/parity.md explains the figures and how to record a golden file.")]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct ParityArgs {
-    /// Directory that `onr export` or `onr build-engine` wrote
-    #[arg(value_name = "DIR")]
-    pub(crate) dir: PathBuf,
+    #[command(subcommand)]
+    pub(crate) other: Option<ParityCommand>,
+    /// Directories that `onr export` or `onr build-engine` wrote
+    #[arg(value_name = "DIR", required = true)]
+    pub(crate) dirs: Vec<PathBuf>,
     /// Model configuration [default: the manifest's]
     #[arg(long, value_name = "TOML")]
     pub(crate) model: Option<PathBuf>,
@@ -200,18 +204,61 @@ pub(crate) struct ParityArgs {
     pub(crate) weights: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
-    /// Backend that runs what lies in the directory
-    #[arg(long, value_enum, default_value = "ort")]
-    pub(crate) candidate: CandidateArg,
+    /// Backends that run what lies in the directories; one of several that is not here is skipped
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "ort")]
+    pub(crate) candidate: Vec<CandidateArg>,
+    /// Backends that must be here
+    #[arg(long, value_enum, value_name = "BACKENDS", value_delimiter = ',')]
+    pub(crate) require: Vec<CandidateArg>,
     /// Inputs and outputs recorded by your own framework
     #[arg(long, value_name = "SAFETENSORS")]
     pub(crate) golden: Option<PathBuf>,
+    /// Leave out what must hold between an engine's own answers
+    #[arg(long)]
+    pub(crate) no_relations: bool,
+    /// Failures that are known, and why
+    #[arg(long, value_name = "TOML")]
+    pub(crate) excuses: Option<PathBuf>,
+    /// Write a JUnit report
+    #[arg(long, value_name = "XML")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Write the figures as Prometheus reads them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics: Option<PathBuf>,
     /// Do not check the files' hashes first
     #[arg(long)]
     pub(crate) no_verify: bool,
     /// Refuse requests that would otherwise be cut or counted
     #[arg(long)]
     pub(crate) strict: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ParityCommand {
+    /// Keep requests, inputs and the reference's outputs, for machines without it
+    Record(RecordArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onr parity record graphs --requests requests.jsonl --out golden.safetensors
+  onr parity graphs --golden golden.safetensors")]
+pub(crate) struct RecordArgs {
+    /// Directory that `onr export` or `onr build-engine` wrote
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Checkpoint to build the reference from [default: the manifest's, if its SHA-256 is right]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) requests: RequestArgs,
+    /// Most requests to keep
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) limit: usize,
+    /// Golden file to write
+    #[arg(long, value_name = "SAFETENSORS")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -11,7 +11,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 pub(crate) use build::{
     AccuracyArgs, BuildEngineArgs, CandidateArg, ExportArgs, ExportChoiceArgs, IoPrecisionArg,
-    ParityArgs,
+    ParityArgs, ParityCommand, RecordArgs,
 };
 pub(crate) use data::{ImportArgs, InitArgs, InspectArgs, RequestsArgs, VerifyArgs};
 pub(crate) use precision::{CacheArgs, CalibrateArgs, CalibrateCommand, MergeArgs, TuneArgs};

@@ -1,6 +1,6 @@
 //! A comparison for people. Its JSON and the manifest keep everything.
 
-use onr_runtime::parity::{OutputParity, ParityReport, Strength};
+use onr_runtime::parity::{OutputParity, ParityReport, Status, Strength};
 
 use crate::show::{Detail, Table, figure, seconds};
 
@@ -12,7 +12,7 @@ pub(super) fn describe(report: &ParityReport, detail: Detail) -> String {
         Detail::Short => group(&report.outputs),
     };
     lines.push(table(&rows));
-    lines.extend(tail(report));
+    lines.extend(tail(report, detail));
     lines.join("\n")
 }
 
@@ -117,13 +117,17 @@ fn table(rows: &[Row]) -> String {
     table.text()
 }
 
-fn tail(report: &ParityReport) -> Vec<String> {
+fn tail(report: &ParityReport, detail: Detail) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(o) = &report.order {
-        let tie = figure(o.tie);
+        let tau = o.kendall.map_or_else(|| "-".to_owned(), |tau| format!("{tau:.4}"));
         lines.push(format!(
-            "order      top-{} overlap {:.4} on average, {:.2} at worst, {} requests (ties below {tie})",
-            o.k, o.mean_overlap, o.min_overlap, o.requests
+            "order      top-{k} overlap {:.4} ({:.2} at worst), tau {tau}, NDCG@{k} lower by {}; ties below {}",
+            o.mean_overlap,
+            o.min_overlap,
+            figure(o.ndcg_shift.max(0.0)),
+            figure(o.tie),
+            k = o.k,
         ));
     }
     if let Some(dc) = &report.consistency {
@@ -134,14 +138,49 @@ fn tail(report: &ParityReport) -> Vec<String> {
             figure(dc.max_shift)
         ));
     }
+    lines.extend(relations(report, detail));
     lines.push(format!(
         "time       {} in the reference, {} in the candidate",
         seconds(report.reference_seconds),
         seconds(report.candidate_seconds)
     ));
     lines.push(format!("parity     {}", if report.passed() { "holds" } else { "FAILS" }));
-    lines.extend(failures(&report.failures));
+    lines.extend(failures(&report.failures().collect::<Vec<_>>()));
+    lines.extend(report.checks.iter().filter_map(|check| match &check.status {
+        Status::Excused { why, reason } => {
+            Some(format!("  excused, {reason}: {}: {why}", check.name))
+        }
+        _ => None,
+    }));
     lines
+}
+
+/// What must hold between the engine's own answers.
+fn relations(report: &ParityReport, detail: Detail) -> Vec<String> {
+    let mut all =
+        report.checks.iter().filter(|check| check.name.starts_with("relation.")).peekable();
+    if all.peek().is_none() {
+        return Vec::new();
+    }
+    let (mut hold, mut broken, mut skipped) = (0, 0, Vec::new());
+    for check in all {
+        match &check.status {
+            Status::Passed => hold += 1,
+            Status::Failed { .. } | Status::Excused { .. } => broken += 1,
+            Status::Skipped { why } => skipped.push(format!("  {} skipped: {why}", check.name)),
+        }
+    }
+    let mut words = format!("relations  {hold} hold");
+    if broken > 0 {
+        words += &format!(", {broken} broken");
+    }
+    match (skipped.len(), detail) {
+        (0, _) => return vec![words],
+        (n, Detail::Short) => words += &format!(", {n} skipped (-v says why)"),
+        (n, Detail::All) => words += &format!(", {n} skipped"),
+    }
+    let reasons = if detail == Detail::All { skipped } else { Vec::new() };
+    [vec![words], reasons].concat()
 }
 
 /// The first failures; one wrong weight makes dozens.
@@ -168,8 +207,9 @@ mod tests {
             rms_error: error / 2.0,
             rms_reference: 1.0 + error,
             error_ratio: None,
+            max_ulp: None,
+            sqnr_db: None,
             worst_request: 0,
-            failure: None,
         }
     }
 

@@ -1,5 +1,10 @@
 //! `onr parity`: what lies in a directory against the CPU reference.
 
+mod junit;
+mod metrics;
+mod outcome;
+mod record;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -14,88 +19,191 @@ use onr_runtime::{
     backend::{Availability, Backend, RunError},
     backends::{ort::OrtBackend, tract::TractBackend},
     manifest::{Manifest, ManifestError},
-    parity::{Golden, ParityJob, ParityReport, Reference, check, check_golden},
+    parity::{
+        Check, Excuse, Golden, ParityJob, ParityReport, Reference, check, check_golden, relations,
+    },
 };
-use serde::Serialize;
 
-use super::describe::describe;
+use self::outcome::{ParityDone, Run, SkippedBackend};
 use crate::{
-    args::{CandidateArg, ParityArgs},
+    args::{CandidateArg, ParityArgs, ParityCommand},
     context::{Context, Scratch},
-    exit::{Exit, Refusal},
-    settings::{Requests, recorded_checkpoint},
-    show::{Detail, Report},
+    exit::Refusal,
+    settings::{Requests, make_parent, recorded_checkpoint},
 };
-
-#[derive(Serialize)]
-pub(crate) struct ParityDone {
-    dir: PathBuf,
-    passed: bool,
-    reports: Vec<ParityReport>,
-    #[serde(skip)]
-    warnings: Vec<String>,
-}
 
 pub(crate) fn run(args: &ParityArgs, context: &Context) -> anyhow::Result<ParityDone> {
-    let manifest = Manifest::read(&args.dir)?;
-    if !args.no_verify {
-        manifest.verify(&args.dir)?;
+    if let Some(ParityCommand::Record(args)) = &args.other {
+        return record::run(args, context);
     }
-    let config = model(&manifest, args)?;
-    let options = manifest_options(&manifest, &args.dir)?;
-    for graph in &manifest.graphs {
-        OnnxFile::read(&args.dir.join(format!("{}.onnx", graph.name)))?;
-    }
-    let candidate = candidate(args.candidate, context)?;
-    let reference = TractBackend::new();
-    let check_options = CheckOptions { strict: args.strict, sort: args.requests.sort };
-    let requests = Requests::load(args.requests.requests.as_deref(), &config, check_options)?;
-    let job = ParityJob {
-        config: &config,
-        options: &options,
-        graphs: &manifest.graphs,
-        dir: &args.dir,
-        candidate: candidate.as_ref(),
-        reference: &reference,
-        requests: &requests.list,
-        requests_from: &requests.from,
-        rows: ROWS,
-    };
-    let _scratch = Scratch::make()?;
-    let mut reports = Vec::new();
-    let mut warnings = requests.warnings.clone();
-    if let Some(golden) = &args.golden {
-        reports.push(check_golden(&job, &Golden::read(golden)?)?);
-    }
-    match checkpoint(args.weights.as_deref(), &manifest, &args.dir) {
-        Ok(path) => {
-            let weights = Checkpoint::open(&path)?;
-            let plan = manifest.plan(&args.dir)?;
-            let built = Reference::build(
-                &config,
-                &options,
-                &manifest.graphs,
-                &weights,
-                plan.as_ref(),
-                context.progress(),
-            )?;
-            warnings.extend(other_checkpoint(args, &manifest, &path, built.checkpoint_sha256())?);
-            let mut report = check(&job, &built, context.progress())?;
-            // In 16 bits, outputs cannot show a single weight that is a little off. Its bits can.
-            report.failures.extend(check_weights(
-                &args.dir,
-                &manifest.graphs,
-                &weights,
-                plan.as_ref(),
-            )?);
-            reports.push(report);
+    let excuses = args.excuses.as_deref().map(Excuse::read).transpose()?.unwrap_or_default();
+    let mut done = ParityDone::default();
+    let mut candidates = Vec::new();
+    for which in wanted(args) {
+        match candidate(which, context) {
+            Ok(backend) => candidates.push(backend),
+            // What nobody else asked for must be there, or there is no proof at all.
+            Err(error) if args.candidate.len() == 1 && args.require.is_empty() => {
+                return Err(error.into());
+            }
+            Err(RunError::Missing { backend, what, hint }) => {
+                let required = args.require.contains(&which);
+                done.skipped.push(SkippedBackend { backend: backend.into(), what, hint, required });
+            }
+            Err(error) => return Err(error.into()),
         }
-        // A golden file is a proof of its own.
-        Err(_) if args.golden.is_some() => {}
-        Err(e) => return Err(e.into()),
     }
-    let passed = reports.iter().all(ParityReport::passed);
-    Ok(ParityDone { dir: args.dir.clone(), passed, reports, warnings })
+    let _scratch = Scratch::make()?;
+    for dir in &args.dirs {
+        let proof = Proof { args, context, dir };
+        proof.run(&candidates, &excuses, &mut done)?;
+    }
+    let outputs = [(&args.junit, junit::text(&done)?), (&args.metrics, metrics::text(&done)?)];
+    for (file, text) in outputs {
+        if let Some(file) = file {
+            let _made = make_parent(file)?;
+            onr_exporter::artifact::write(file, text.as_bytes())?;
+        }
+    }
+    Ok(done)
+}
+
+/// The backends to run on, each once: those of `--candidate` and of `--require`.
+fn wanted(args: &ParityArgs) -> Vec<CandidateArg> {
+    let mut all = Vec::new();
+    for which in args.candidate.iter().chain(&args.require) {
+        if !all.contains(which) {
+            all.push(*which);
+        }
+    }
+    all
+}
+
+/// One directory.
+struct Proof<'a> {
+    args: &'a ParityArgs,
+    context: &'a Context,
+    dir: &'a Path,
+}
+
+impl Proof<'_> {
+    /// Runs one directory on all backends.
+    fn run(
+        &self,
+        candidates: &[Box<dyn Backend>],
+        excuses: &[Excuse],
+        done: &mut ParityDone,
+    ) -> anyhow::Result<()> {
+        let (args, dir) = (self.args, self.dir);
+        let manifest = Manifest::read(dir)?;
+        if !args.no_verify {
+            manifest.verify(dir)?;
+        }
+        let config = model(&manifest, args, dir)?;
+        let options = manifest_options(&manifest, dir)?;
+        for graph in &manifest.graphs {
+            OnnxFile::read(&dir.join(format!("{}.onnx", graph.name)))?;
+        }
+        let reference = TractBackend::new();
+        let check_options = CheckOptions { strict: args.strict, sort: args.requests.sort };
+        let requests = Requests::load(args.requests.requests.as_deref(), &config, check_options)?;
+        done.warn(&requests.warnings);
+        let golden = args.golden.as_deref().map(Golden::read).transpose()?;
+        let built = self.reference(&manifest, &config, &options, done)?;
+        for candidate in candidates {
+            let job = ParityJob {
+                config: &config,
+                options: &options,
+                graphs: &manifest.graphs,
+                dir,
+                candidate: candidate.as_ref(),
+                reference: &reference,
+                requests: &requests.list,
+                requests_from: &requests.from,
+                rows: ROWS,
+                eight_bits: manifest.quantized.is_some(),
+                coded_keys: manifest.quantized.as_ref().is_some_and(|q| q.kv.is_some()),
+            };
+            let mut reports = Vec::new();
+            if let Some(golden) = &golden {
+                let checkpoint = manifest.checkpoint.as_ref().map(|c| c.sha256.as_str());
+                reports.push(check_golden(&job, golden, &manifest.kind(), checkpoint)?);
+            }
+            if let Some(Built { reference, weights }) = &built {
+                let mut report = check(&job, reference, self.context.progress())?;
+                report.checks.extend(weights.iter().cloned());
+                reports.push(report);
+            }
+            self.relate(&job, &manifest, &mut reports)?;
+            for mut report in reports {
+                report.excuse(excuses);
+                done.runs.push(Run { dir: dir.to_owned(), report });
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what needs no reference to the last report.
+    fn relate(
+        &self,
+        job: &ParityJob<'_>,
+        manifest: &Manifest,
+        reports: &mut [ParityReport],
+    ) -> anyhow::Result<()> {
+        let Some(report) = reports.last_mut().filter(|_| !self.args.no_relations) else {
+            return Ok(());
+        };
+        let format =
+            |reason: String| ManifestError::Format { file: self.dir.join("onr.json"), reason };
+        let profile = manifest.profile(job.config.max_seq_len).map_err(format)?;
+        let found = relations(job, &profile, self.context.progress())?;
+        report.checks.extend(found.checks);
+        report.candidate_seconds += found.elapsed.as_secs_f64();
+        Ok(())
+    }
+
+    /// The reference and what is wrong with the weights; `None` where a golden file is the whole proof.
+    fn reference(
+        &self,
+        manifest: &Manifest,
+        config: &ModelConfig,
+        options: &GraphOptions,
+        done: &mut ParityDone,
+    ) -> anyhow::Result<Option<Built>> {
+        let (args, dir) = (self.args, self.dir);
+        let path = match checkpoint(args.weights.as_deref(), manifest, dir) {
+            Ok(path) => path,
+            // A golden file is a proof of its own.
+            Err(_) if args.golden.is_some() => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        let weights = Checkpoint::open(&path)?;
+        let plan = manifest.plan(dir)?;
+        let reference = Reference::build(
+            config,
+            options,
+            &manifest.graphs,
+            &weights,
+            plan.as_ref(),
+            self.context.progress(),
+        )?;
+        let other = other_checkpoint(args, manifest, &path, reference.checkpoint_sha256())?;
+        done.warnings.extend(other);
+        // In 16 bits, outputs cannot show a single weight that is a little off. Its bits can.
+        let wrong = check_weights(dir, &manifest.graphs, &weights, plan.as_ref())?;
+        let weights = match wrong.is_empty() {
+            true => vec![Check::of("weights", None)],
+            false => wrong.into_iter().map(|why| Check::failed("weights", why)).collect(),
+        };
+        Ok(Some(Built { reference, weights }))
+    }
+}
+
+/// What a directory is compared with.
+struct Built {
+    reference: Reference,
+    /// What is wrong with `weights.data`.
+    weights: Vec<Check>,
 }
 
 /// Requests of a batch.
@@ -119,8 +227,8 @@ pub(super) fn candidate(
 }
 
 /// The manifest's model, which `--model` may repeat but not change.
-fn model(manifest: &Manifest, args: &ParityArgs) -> anyhow::Result<ModelConfig> {
-    let recorded = manifest_config(manifest, &args.dir)?;
+fn model(manifest: &Manifest, args: &ParityArgs, dir: &Path) -> anyhow::Result<ModelConfig> {
+    let recorded = manifest_config(manifest, dir)?;
     if let Some(path) = &args.model {
         let given = read_model(path)?;
         anyhow::ensure!(
@@ -196,19 +304,4 @@ fn other_checkpoint(
         return Ok(Some(what));
     }
     Err(Refusal::wrong(what).hint("export again, or give the checkpoint of then with --weights"))
-}
-
-impl Report for ParityDone {
-    fn human(&self, detail: Detail) -> String {
-        let texts: Vec<_> = self.reports.iter().map(|r| describe(r, detail)).collect();
-        texts.join("\n\n")
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        self.warnings.clone()
-    }
-
-    fn exit(&self) -> Exit {
-        if self.passed { Exit::Fine } else { Exit::Tolerance }
-    }
 }

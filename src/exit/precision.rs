@@ -17,7 +17,11 @@ pub(super) fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit
         return Some((exit, e.hint().map(str::to_owned)));
     }
     if let Some(e) = cause.downcast_ref::<CacheError>() {
-        return Some((Exit::Usage, e.hint().map(str::to_owned)));
+        let exit = match e {
+            CacheError::VersionText { .. } | CacheError::Removed { .. } => Exit::Usage,
+            _ => Exit::Wrong,
+        };
+        return Some((exit, e.hint().map(str::to_owned)));
     }
     if let Some(e) = cause.downcast_ref::<NpzError>() {
         return Some((Exit::Wrong, e.hint().map(str::to_owned)));

@@ -9,7 +9,7 @@ use onr_runtime::parity::Reference;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::support::{World, compare, random_config};
+use crate::support::{World, compare, failures, random_config};
 
 /// Models per precision. `ONR_TEST_MODELS=200` asks for more.
 fn models() -> u64 {
@@ -40,7 +40,7 @@ fn none_in(precision: Precision) {
             Reference::build(&config, &options, graphs, &checkpoint, None, &Silent).unwrap();
         let report = compare(&world, &reference, &requests, 8);
         if !report.passed() {
-            alarms.push(format!("seed {seed}: {:?}\n  {config:?}", report.failures));
+            alarms.push(format!("seed {seed}: {:?}\n  {config:?}", failures(&report)));
         }
     }
     assert!(alarms.is_empty(), "{} of {}:\n{}", alarms.len(), models(), alarms.join("\n"));

@@ -15,7 +15,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::{
     numpy::save,
-    support::{Users, World, config, export_to, ort, root},
+    support::{Users, World, config, export_to, failures, ort, root},
 };
 
 /// A golden file of the world's model, recorded by NumPy.
@@ -50,8 +50,10 @@ fn compare(world: &World, dir: &Path, golden: &Path) -> Result<ParityReport, Par
         requests: &[],
         requests_from: "golden",
         rows: 4,
+        eight_bits: false,
+        coded_keys: false,
     };
-    check_golden(&job, &Golden::read(golden)?)
+    check_golden(&job, &Golden::read(golden)?, world.options.precision.name(), None)
 }
 
 #[test]
@@ -61,7 +63,7 @@ fn exports_agree_with_what_numpy_recorded() {
             let options = GraphOptions { precision, ..GraphOptions::new(5) };
             let world = World::new(config(attention, 4, 20), options, 2);
             let report = compare(&world, world.dir.path(), &record(&world)).unwrap();
-            assert!(report.passed(), "{attention:?} {precision:?}: {:?}", report.failures);
+            assert!(report.passed(), "{attention:?} {precision:?}: {:?}", failures(&report));
             assert_eq!(report.strength, Strength::Golden);
             assert_eq!(report.outputs.len(), 6 + 2 + 4 + 2);
             assert_eq!(report.order.unwrap().requests, 4);
@@ -145,5 +147,5 @@ fn golden_files_that_cannot_be_used_are_refused() {
     golden.insert("outputs.present.9.key".into(), stray);
     save(&file, &golden);
     let report = compare(&world, world.dir.path(), &file).unwrap();
-    assert_eq!(report.failures, ["golden: no graph has an output `present.9.key`"]);
+    assert_eq!(failures(&report), ["golden: no graph has an output `present.9.key`"]);
 }

@@ -8,7 +8,7 @@ use onr_requests::{Actions, Limits, LogOptions, Request, from_log, random_reques
 use onr_runtime::parity::{ParityReport, Reference};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use crate::support::{World, compare, config, export_to, root};
+use crate::support::{World, compare, config, export_to, failures, root};
 
 /// Requests of MovieLens users, with candidates drawn by popularity.
 fn movielens(config: &ModelConfig, count: usize) -> Vec<Request> {
@@ -40,7 +40,7 @@ fn parity(attention: Attention, precision: Precision) -> ParityReport {
 
 fn holds_in_half(attention: Attention) {
     let report = parity(attention, Precision::F16);
-    assert!(report.passed(), "{:?}", report.failures);
+    assert!(report.passed(), "{:?}", failures(&report));
     let output = |graph: &str, name: &str| {
         let found = report.outputs.iter().find(|o| o.graph == graph && o.output == name);
         found.unwrap().error_ratio.unwrap()
@@ -89,7 +89,7 @@ fn checkpoints_that_are_half_already_are_judged_as_fairly() {
         Reference::build(&config, &options, &world.exported.graphs, &checkpoint, None, &Silent)
             .unwrap();
     let report = compare(&world, &reference, &requests, 8);
-    assert!(report.passed(), "{:?}", report.failures);
+    assert!(report.passed(), "{:?}", failures(&report));
     let scores = report.outputs.iter().find(|o| o.graph == "rank" && o.output == "scores");
     let ratio = scores.unwrap().error_ratio.unwrap();
     assert!((0.1..2.0).contains(&ratio), "{ratio}");
@@ -114,5 +114,5 @@ fn long_histories_neither_overflow_nor_vanish() {
         Reference::build(&config, &options, &world.exported.graphs, &checkpoint, None, &Silent)
             .unwrap();
     let report = compare(&world, &reference, &requests, 1);
-    assert!(report.passed(), "{:?}", report.failures);
+    assert!(report.passed(), "{:?}", failures(&report));
 }

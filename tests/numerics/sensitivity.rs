@@ -14,7 +14,7 @@ use onr_requests::{Limits, Request, random_requests};
 use onr_runtime::parity::Reference;
 use prost::Message as _;
 
-use crate::support::{World, compare, config};
+use crate::support::{World, compare, config, failures};
 
 /// How far one number is off: three percent of itself.
 const OFF: f32 = 1.03;
@@ -45,7 +45,7 @@ fn every_tensor(attention: Attention) {
     )
     .unwrap();
     let parity = || compare(&world, &reference, &requests, 16);
-    assert!(parity().passed(), "{:?}", parity().failures);
+    assert!(parity().passed(), "{:?}", failures(&parity()));
 
     let data = world.dir.path().join(WEIGHTS_FILE);
     let clean = fs::read(&data).unwrap();

@@ -151,6 +151,8 @@ pub(crate) fn compare(
         requests,
         requests_from: "test",
         rows,
+        eight_bits: false,
+        coded_keys: false,
     };
     check(&job, reference, &Silent).unwrap()
 }
@@ -372,4 +374,9 @@ pub(crate) fn apart(want: &HostTensor, got: &HostTensor) -> f64 {
     assert_eq!(want.shape(), got.shape());
     let want: Vec<f64> = want.to_f32().unwrap().into_iter().map(f64::from).collect();
     distance(&want, got)
+}
+
+/// What a comparison complains about.
+pub(crate) fn failures(report: &ParityReport) -> Vec<String> {
+    report.failures().collect()
 }

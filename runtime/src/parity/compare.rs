@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use super::{ParityError, batch::Batch};
-use crate::tensor::{Feeds, HostTensor};
+use onr_graphs::DType;
+
+use super::{ParityError, batch::Batch, ulp::ulps};
+use crate::tensor::Feeds;
 
 /// Differences of one output, pooled over all requests.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +24,12 @@ pub struct Difference {
     pub sum_want: f64,
     /// Elements of `got` that are not finite.
     pub not_finite: u64,
+    /// Elements of `want` that are not finite: nothing can be compared with them.
+    pub not_finite_want: u64,
+    /// Index of the first request with such an element, on either side.
+    pub first_not_finite: Option<usize>,
+    /// Largest distance in representable numbers of the candidate's type; none for codes.
+    pub max_ulp: Option<u64>,
     /// Elements behind a history's end that are not what the contract puts there.
     pub stray: u64,
     /// Index of the request with the largest difference.
@@ -41,17 +49,27 @@ impl Difference {
         (self.sum_want / self.count.max(1) as f64).sqrt()
     }
 
-    fn add(&mut self, want: &[f32], got: &[f32], request: usize) {
+    /// Power of the reference over that of the differences, in decibels; `None` where nothing differs.
+    #[must_use]
+    pub fn sqnr_db(&self) -> Option<f64> {
+        let differs = self.sum_error > 0.0 && self.sum_want > 0.0;
+        differs.then(|| 10.0 * (self.sum_want / self.sum_error).log10())
+    }
+
+    fn add(&mut self, want: &[f32], got: &[f32], dtype: DType, request: usize) {
         let square = |x: &f32| f64::from(*x).powi(2);
         let (sum_want, sum_got): (f64, f64) =
             (want.iter().map(square).sum(), got.iter().map(square).sum());
         let rms = (sum_want / want.len().max(1) as f64).sqrt();
         let mut dot = 0.0;
         for (&w, &g) in want.iter().zip(got) {
-            if !g.is_finite() {
-                self.not_finite += 1;
+            if !(g.is_finite() && w.is_finite()) {
+                self.not_finite += u64::from(!g.is_finite());
+                self.not_finite_want += u64::from(!w.is_finite());
+                self.first_not_finite.get_or_insert(request);
                 continue;
             }
+            self.max_ulp = self.max_ulp.max(ulps(w, g, dtype));
             let (w, g) = (f64::from(w), f64::from(g));
             let error = (g - w).abs();
             if error > self.max_abs {
@@ -94,20 +112,27 @@ impl Differences {
     ) -> Result<(), ParityError> {
         for (output, w) in want {
             let Some(w32) = w.to_f32() else { continue };
-            let g = got.get(output);
-            let g32 = g.filter(|g| g.shape() == w.shape()).and_then(HostTensor::to_f32);
-            let Some(g32) = g32 else {
+            let Some(g) = got.get(output) else {
+                let (graph, output) = (graph.to_owned(), output.clone());
+                return Err(ParityError::Absent {
+                    graph,
+                    output,
+                    got: got.keys().cloned().collect(),
+                });
+            };
+            let Some(g32) = g.to_f32().filter(|_| g.shape() == w.shape()) else {
                 return Err(ParityError::Shape {
                     graph: graph.into(),
                     output: output.clone(),
-                    got: g.map_or_else(Vec::new, |g| g.shape().to_vec()),
+                    got: g.shape().to_vec(),
                     want: w.shape().to_vec(),
                 });
             };
+            let dtype = g.dtype();
             let difference = self.entry(graph, output);
             for (row, range) in real_elements(output, w.shape(), batch) {
                 let request = batch.requests.start + row;
-                difference.add(&w32[range.clone()], &g32[range], request);
+                difference.add(&w32[range.clone()], &g32[range], dtype, request);
             }
         }
         Ok(())

@@ -37,6 +37,19 @@ pub enum ParityError {
         /// Shape of the reference.
         want: Vec<usize>,
     },
+    /// The candidate lacks an output.
+    #[error(
+        "graph {graph} has no output `{output}`, which the reference has; it has {}",
+        listed(got)
+    )]
+    Absent {
+        /// Name of the graph.
+        graph: String,
+        /// Name of the output.
+        output: String,
+        /// Names of the candidate's outputs.
+        got: Vec<String>,
+    },
     /// A golden file that cannot be used.
     #[error("{file} is not a golden file: {reason}", file = file.display())]
     Golden {
@@ -45,9 +58,30 @@ pub enum ParityError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A golden file of something else.
+    #[error("golden file {file} does not fit: {reason}")]
+    OtherGolden {
+        /// Name of the file.
+        file: String,
+        /// What it is of.
+        reason: String,
+    },
+    /// A file of excuses that cannot be used.
+    #[error("{file} is not a list of excuses: {reason}", file = file.display())]
+    Excuses {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
+}
+
+/// Names in a row.
+fn listed(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 impl ParityError {
@@ -59,6 +93,14 @@ impl ParityError {
             Self::Export(e) => e.hint(),
             Self::Manifest(e) => e.hint(),
             Self::Golden { .. } => Some("docs/parity.md has a snippet that writes one".into()),
+            Self::OtherGolden { .. } => {
+                Some("record it again: onr parity record DIR --out golden.safetensors".into())
+            }
+            Self::Excuses { .. } => Some(
+                "[[excuse]] tables with `check` and `reason`, and `candidate` and `precision` where \
+                 it is for these only"
+                    .into(),
+            ),
             _ => None,
         }
     }

@@ -8,8 +8,10 @@ use onr_requests::Request;
 
 use super::{
     batch::{Batch, BatchShape, batches},
+    check::Check,
     compare::Differences,
     order::Ranked,
+    tolerance::Tolerance,
 };
 use crate::backend::{Availability, Backend};
 
@@ -33,6 +35,10 @@ pub struct ParityJob<'a> {
     pub requests_from: &'a str,
     /// Rows of a batch.
     pub rows: usize,
+    /// Does the candidate compute or keep anything in 8 bits?
+    pub eight_bits: bool,
+    /// Are its keys and values between graphs codes?
+    pub coded_keys: bool,
 }
 
 /// Item tables above this many bytes make a plan of tract expensive.
@@ -44,6 +50,14 @@ impl ParityJob<'_> {
     const fn lengths(&self) -> usize {
         let table = self.config.n_items * self.config.d_model * size_of::<f32>();
         if table > LARGE_TABLE { 1 } else { 4 }
+    }
+
+    /// How far the candidate may be from the reference.
+    pub(super) const fn tolerance(&self) -> Tolerance {
+        match self.eight_bits {
+            true => Tolerance::QUANTIZED,
+            false => Tolerance::of(self.options.precision),
+        }
     }
 
     pub(super) fn batches(&self) -> Vec<Batch> {
@@ -66,7 +80,7 @@ pub(super) struct Measured {
     /// Candidates of each request in the reference's and in the candidate's eyes.
     pub(super) ranked: Vec<(Ranked, Ranked)>,
     /// What no tolerance forgives.
-    pub(super) failures: Vec<String>,
+    pub(super) failures: Vec<Check>,
 }
 
 /// The graphs that a kind of interface has.

@@ -53,6 +53,7 @@ pub fn compare_onnx(
         reference: format!("{} on the same file, {name}", version(reference)),
         strength: Strength::SameFile,
         candidate: version(candidate),
+        backend: candidate.name().to_owned(),
         device: got.placement().device,
         precision: precision.name().into(),
         requests_from: "random inputs".into(),
@@ -60,7 +61,8 @@ pub fn compare_onnx(
         outputs: Vec::new(),
         order: None,
         consistency: None,
-        failures: Vec::new(),
+        worst: None,
+        checks: Vec::new(),
         reference_seconds: 0.0,
         candidate_seconds: 0.0,
     };

@@ -67,6 +67,26 @@ pub fn top_k_overlap(want: &Ranked, got: &Ranked, k: usize, tie: f64) -> Option<
     Some(belong as f64 / k as f64)
 }
 
+/// NDCG of `got`'s first `k`, in `want`'s eyes: a candidate's gain is its reference score, from 0 for the lowest of the
+/// request to 1 for the highest. `None` where all reference scores are the same.
+#[must_use]
+pub fn ndcg(want: &Ranked, got: &Ranked, k: usize) -> Option<f64> {
+    let (low, high) = want
+        .scores
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), s| (low.min(*s), high.max(*s)));
+    if high <= low || !(high - low).is_finite() {
+        return None;
+    }
+    let gained = |order: Vec<usize>| -> f64 {
+        let gain = |(place, at): (usize, &usize)| {
+            (want.scores[*at] - low) / (high - low) / (place as f64 + 2.0).log2()
+        };
+        order.iter().take(k).enumerate().map(gain).sum()
+    };
+    Some(gained(got.final_order()) / gained(want.final_order()))
+}
+
 /// Kendall's tau of two scores of the same candidates, over the pairs that are more than `tie` apart in `want`:
 /// 1 for the same order, -1 for the opposite one. `None` without such pairs.
 #[must_use]
@@ -120,6 +140,16 @@ mod tests {
         assert_eq!(top_k_overlap(&want, &wrong, 3, 0.01), Some(1.0));
         assert_eq!(top_k_overlap(&want, &wrong, 1, 0.01), Some(0.0));
         assert_eq!(top_k_overlap(&ranked(&[]), &ranked(&[]), 3, 0.0), None);
+    }
+
+    #[test]
+    fn ndcg_counts_what_was_lost_at_the_top() {
+        let want = ranked(&[3.0, 2.0, 1.0]);
+        assert_eq!(ndcg(&want, &want, 2), Some(1.0));
+        let ideal = 1.0 + 0.5 / 3_f64.log2();
+        let swapped = (0.5 + 1.0 / 3_f64.log2()) / ideal;
+        assert!((ndcg(&want, &ranked(&[2.0, 3.0, 1.0]), 2).unwrap() - swapped).abs() < 1e-12);
+        assert_eq!(ndcg(&ranked(&[1.0, 1.0]), &ranked(&[2.0, 1.0]), 2), None);
     }
 
     #[test]

@@ -19,8 +19,6 @@ pub struct Reference {
     checkpoint: String,
     /// Format of the 8-bit products.
     pub(super) format: Option<Format>,
-    /// Has the candidate anything in fewer bits than its precision says?
-    pub(super) planned: bool,
 }
 
 /// An export in a temporary directory.
@@ -91,7 +89,7 @@ impl Reference {
             (None, narrow) => Some(built(Some(narrow))?.0),
         };
         let format = plan.and_then(|plan| plan.format);
-        Ok(Self { exact, rounded, checkpoint: sha256, format, planned: plan.is_some() })
+        Ok(Self { exact, rounded, checkpoint: sha256, format })
     }
 
     /// Where its graphs lie.

@@ -7,6 +7,7 @@ use onr_graphs::Filter;
 use super::{
     ParityError,
     batch::Batch,
+    check::Check,
     job::{Measured, ParityJob},
 };
 use crate::tensor::{Data, Feeds, HostTensor};
@@ -128,10 +129,10 @@ fn complain(job: &ParityJob<'_>, batch: &Batch, ids: &[i64], measured: &mut Meas
             && measured.failures.len() < MOST
         {
             let request = batch.requests.start + row;
-            measured.failures.push(format!(
-                "oneranker retrieved item {id} for request {request}, task {task}: out of range, \
-                 twice, or not in stock"
-            ));
+            let why = format!(
+                "item {id} for request {request}, task {task}: out of range, twice, or not in stock"
+            );
+            measured.failures.push(Check::failed("oneranker.candidate_ids", why));
         }
     }
 }

@@ -12,8 +12,7 @@ use super::{
     reference::{Built, Reference},
     report::{ParityReport, Strength},
     retrieval::Retrieved,
-    tolerance::Tolerance,
-    verdict::{ranked_rows, verdict},
+    verdict::{ranked_rows, verdict, worst},
 };
 use crate::tensor::Feeds;
 
@@ -54,6 +53,7 @@ pub fn check(
         ),
         strength: Strength::FromCheckpoint,
         candidate: version(job.candidate),
+        backend: job.candidate.name().to_owned(),
         device,
         precision: reference.format.map_or(job.options.precision.name(), |f| f.name()).into(),
         requests_from: job.requests_from.to_owned(),
@@ -61,15 +61,13 @@ pub fn check(
         outputs: Vec::new(),
         order: None,
         consistency: None,
-        failures: Vec::new(),
+        worst: None,
+        checks: Vec::new(),
         reference_seconds: want.elapsed.as_secs_f64(),
         candidate_seconds: got.elapsed.as_secs_f64(),
     };
-    let tolerance = match reference.planned {
-        true => Tolerance::QUANTIZED,
-        false => Tolerance::of(job.options.precision),
-    };
-    verdict(&measured, tolerance, &mut report);
+    verdict(&measured, job.tolerance(), &mut report);
+    report.worst = worst(&measured, job.requests, &report);
     Ok(report)
 }
 
@@ -79,7 +77,7 @@ fn short(sha256: &str) -> &str {
 }
 
 /// Graphs of the reference on its backend.
-fn chain_of<'a>(job: &ParityJob<'a>, built: &'a Built) -> Chain<'a> {
+pub(super) fn chain_of<'a>(job: &ParityJob<'a>, built: &'a Built) -> Chain<'a> {
     let all = graphs_of(job.options.item_input);
     Chain::new(job.reference, built.dir.path(), &built.graphs, all)
 }
@@ -150,7 +148,9 @@ impl Sides<'_, '_> {
         }
         states.want.extend(want);
         if let Some(rounded) = &mut self.rounded {
-            weights_only(rounded, batch, &mut states, &mut measured.rounded)?;
+            let base = batch.inputs.clone();
+            let costs = &mut measured.rounded;
+            states.rounded = weights_only(rounded, batch, &states.want, base, costs)?;
         }
         Ok(states)
     }
@@ -190,23 +190,25 @@ impl Sides<'_, '_> {
 }
 
 /// What rounding the weights alone costs: the reference's own graphs on rounded weights, compared
-/// with what they made of exact ones. `append` writes what `encode` would, so it is not run.
-fn weights_only(
+/// with what they made of exact ones. `append` writes what `encode` would, so it is not run. Returns `state` with all
+/// that was made.
+pub(super) fn weights_only(
     chain: &mut Chain<'_>,
     batch: &Batch,
-    states: &mut States,
-    rounded: &mut Differences,
-) -> Result<(), ParityError> {
+    exact: &Feeds,
+    mut state: Feeds,
+    costs: &mut Differences,
+) -> Result<Feeds, ParityError> {
     for kind in [GraphKind::Encode, GraphKind::Generate, GraphKind::Rank] {
-        let outputs = chain.run(kind, &states.rounded)?;
+        let outputs = chain.run(kind, &state)?;
         let exact = |name: &String| {
             let kept = name.replace("present.", "past_key_values.");
-            states.want.get(&kept).map(|value| (name.clone(), value.clone()))
+            exact.get(&kept).map(|value| (name.clone(), value.clone()))
         };
         let want = outputs.keys().filter_map(exact).collect();
-        rounded.add(kind.name(), batch, &want, &outputs)?;
-        keep_history(&mut states.rounded, &outputs);
-        states.rounded.extend(outputs);
+        costs.add(kind.name(), batch, &want, &outputs)?;
+        keep_history(&mut state, &outputs);
+        state.extend(outputs);
     }
-    Ok(())
+    Ok(state)
 }

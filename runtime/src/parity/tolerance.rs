@@ -12,6 +12,11 @@ pub enum Tolerance {
         /// Largest `|error| / rms`.
         times_rms: f64,
     },
+    /// The pooled rms error within this many times the output's rms.
+    Pooled {
+        /// Largest ratio of the two.
+        times_rms: f64,
+    },
     /// The pooled rms error within this many times what rounding the weights alone costs.
     WeightsOnly {
         /// Largest ratio of the two.
@@ -66,6 +71,26 @@ impl Tolerance {
         }
     }
 
+    /// The tolerance of a history that grew towards one that came whole, where keys and values are codes: what their
+    /// rounding costs, which is a few percent, and not more.
+    pub const CODED_KEYS: Self = Self::Pooled { times_rms: 0.1 };
+
+    /// The tolerance of an engine towards itself on another batch: other shapes have other kernels and other orders
+    /// of sums.
+    #[must_use]
+    pub const fn relation(precision: Precision, eight_bits: bool) -> Self {
+        if eight_bits {
+            // A number on the border of two codes may get the other one, a step of one hundredth of the range.
+            return Self::Pooled { times_rms: 2e-2 };
+        }
+        match precision {
+            Precision::F32 => Self::of(Precision::F32),
+            // What is summed in another order may round to the neighbour: two roundings a number.
+            Precision::F16 => Self::Pooled { times_rms: 1e-3 },
+            Precision::BF16 => Self::Pooled { times_rms: 8e-3 },
+        }
+    }
+
     /// What is wrong with an output, if anything. `weights_only` is the same output's difference
     /// when only the weights are rounded.
     #[must_use]
@@ -74,8 +99,8 @@ impl Tolerance {
         difference: &Difference,
         weights_only: Option<&Difference>,
     ) -> Option<String> {
-        if difference.not_finite > 0 {
-            return Some(format!("{} elements are not finite", difference.not_finite));
+        if let Some(what) = not_finite(difference) {
+            return Some(what);
         }
         if difference.stray > 0 {
             let stray = difference.stray;
@@ -88,6 +113,11 @@ impl Tolerance {
                 (difference.max_abs > limit)
                     .then(|| format!("error {:.1e} is above {limit:.1e}", difference.max_abs))
             }
+            Self::Pooled { times_rms } => {
+                let limit = times_rms * rms.max(1e-3);
+                let error = difference.rms_error();
+                (error > limit).then(|| format!("rms error {error:.1e} is above {limit:.1e}"))
+            }
             Self::WeightsOnly { ratio, floor, .. } => {
                 let base = weights_only.map_or(0.0, Difference::rms_error).max(floor * rms);
                 let error = difference.rms_error();
@@ -97,6 +127,21 @@ impl Tolerance {
             }
         }
     }
+}
+
+/// Numbers that are none are equal to nothing, not even to themselves.
+fn not_finite(difference: &Difference) -> Option<String> {
+    let sides = [
+        (difference.not_finite, "elements"),
+        (difference.not_finite_want, "elements of the reference"),
+    ];
+    let bad: Vec<String> = sides
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, of)| format!("{count} {of} are not finite"))
+        .collect();
+    let first = difference.first_not_finite?;
+    Some(format!("{}, first in request {first}", bad.join(", ")))
 }
 
 #[cfg(test)]
@@ -138,10 +183,12 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_never_passes() {
-        let bad = Difference { not_finite: 1, ..difference(0.0, 0.0) };
-        assert_eq!(
-            Tolerance::of(Precision::F32).judge(&bad, None).unwrap(),
-            "1 elements are not finite"
-        );
+        let judged = |bad: Difference| Tolerance::of(Precision::F32).judge(&bad, None).unwrap();
+        let bad = Difference { first_not_finite: Some(4), ..difference(0.0, 0.0) };
+        let ours = Difference { not_finite: 1, ..bad.clone() };
+        assert_eq!(judged(ours), "1 elements are not finite, first in request 4");
+        let theirs = Difference { not_finite_want: 2, ..bad };
+        let told = "2 elements of the reference are not finite, first in request 4";
+        assert_eq!(judged(theirs), told);
     }
 }

@@ -1,11 +1,14 @@
 //! From measurements to a report: every output judged, the order, the consistency.
 
+use onr_requests::Request;
+
 use super::{
     batch::Batch,
+    check::Check,
     compare::{Difference, Differences},
     job::Measured,
-    order::{Ranked, top_k_overlap},
-    report::{Consistency, OrderParity, OutputParity, ParityReport},
+    order::{Ranked, kendall, ndcg, top_k_overlap},
+    report::{Consistency, OrderParity, OutputParity, ParityReport, WorstRequest},
     tolerance::{MIN_OVERLAP, OVERLAP_K, Tolerance},
 };
 use crate::tensor::{Feeds, HostTensor};
@@ -14,7 +17,9 @@ use crate::tensor::{Feeds, HostTensor};
 pub(super) fn verdict(measured: &Measured, tolerance: Tolerance, report: &mut ParityReport) {
     judge_all(measured, tolerance, report);
     let tie = match tolerance {
-        Tolerance::Elements { times_rms } => times_rms * scale_of_scores(&measured.candidate),
+        Tolerance::Elements { times_rms } | Tolerance::Pooled { times_rms } => {
+            times_rms * scale_of_scores(&measured.candidate)
+        }
         // What rounding the weights alone may swap is no fault of the candidate.
         Tolerance::WeightsOnly { tie, .. } => {
             let rounded = weights_only(&measured.rounded, "rank", "scores");
@@ -28,26 +33,21 @@ pub(super) fn verdict(measured: &Measured, tolerance: Tolerance, report: &mut Pa
 pub(super) fn judge_all(measured: &Measured, tolerance: Tolerance, report: &mut ParityReport) {
     for (graph, output, difference) in measured.candidate.iter() {
         let base = weights_only(&measured.rounded, graph, output);
-        let failure = tolerance.judge(difference, base);
-        report.outputs.push(describe(graph, output, difference, base, failure));
+        report.outputs.push(describe(graph, output, difference, base));
+        let wrong = tolerance.judge(difference, base);
+        report.checks.push(Check::of(format!("{graph}.{output}"), wrong));
     }
-    let failed = report
-        .outputs
-        .iter()
-        .filter_map(|o| Some(format!("{}.{}: {}", o.graph, o.output, o.failure.as_ref()?)));
-    report.failures = measured.failures.iter().cloned().chain(failed).collect();
+    report.checks.extend(measured.failures.iter().cloned());
 }
 
 /// Adds order and consistency. Scores closer than `tie` may swap.
 pub(super) fn verdict_on_order(measured: &Measured, tie: f64, report: &mut ParityReport) {
     report.order = order(&measured.ranked, tie);
-    if let Some(order) = &report.order
-        && order.mean_overlap < MIN_OVERLAP
-    {
-        report.failures.push(format!(
-            "final order: top-{} overlap {:.4} is below {MIN_OVERLAP}",
-            order.k, order.mean_overlap
-        ));
+    if let Some(order) = &report.order {
+        let wrong = (order.mean_overlap < MIN_OVERLAP).then(|| {
+            format!("top-{} overlap {:.4} is below {MIN_OVERLAP}", order.k, order.mean_overlap)
+        });
+        report.checks.push(Check::of("order", wrong));
     }
     report.consistency = consistency(&measured.ranked);
 }
@@ -86,7 +86,6 @@ fn describe(
     output: &str,
     difference: &Difference,
     base: Option<&Difference>,
-    failure: Option<String>,
 ) -> OutputParity {
     let ratio = |base: &Difference| difference.rms_error() / base.rms_error();
     OutputParity {
@@ -98,8 +97,9 @@ fn describe(
         rms_error: difference.rms_error(),
         rms_reference: difference.rms_want(),
         error_ratio: base.map(ratio).filter(|r| r.is_finite()),
+        max_ulp: difference.max_ulp,
+        sqnr_db: difference.sqnr_db(),
         worst_request: difference.worst_request,
-        failure,
     }
 }
 
@@ -107,13 +107,38 @@ fn order(ranked: &[(Ranked, Ranked)], tie: f64) -> Option<OrderParity> {
     let overlaps: Vec<f64> =
         ranked.iter().filter_map(|(want, got)| top_k_overlap(want, got, OVERLAP_K, tie)).collect();
     let least = overlaps.iter().copied().reduce(f64::min)?;
+    let each = |f: &dyn Fn(&Ranked, &Ranked) -> Option<f64>| -> Option<f64> {
+        let values: Vec<f64> = ranked.iter().filter_map(|(want, got)| f(want, got)).collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    };
     Some(OrderParity {
         k: OVERLAP_K,
         tie,
         requests: overlaps.len(),
         mean_overlap: overlaps.iter().sum::<f64>() / overlaps.len() as f64,
         min_overlap: least,
+        kendall: each(&|want, got| kendall(&want.scores, &got.scores, tie)),
+        ndcg_shift: each(&|want, got| ndcg(want, got, OVERLAP_K)).map_or(0.0, |x| 1.0 - x),
     })
+}
+
+/// The request with the lowest overlap, among equals the one whose scores are furthest off.
+pub(super) fn worst(
+    measured: &Measured,
+    requests: &[Request],
+    report: &ParityReport,
+) -> Option<WorstRequest> {
+    let order = report.order.as_ref()?;
+    let figures = measured.ranked.iter().enumerate().filter_map(|(index, (want, got))| {
+        let overlap = top_k_overlap(want, got, order.k, order.tie)?;
+        let errors = want.scores.iter().zip(&got.scores).map(|(w, g)| (w - g).powi(2));
+        let rms = (errors.sum::<f64>() / want.scores.len().max(1) as f64).sqrt();
+        Some((index, overlap, rms))
+    });
+    let least = figures.min_by(|a, b| a.1.total_cmp(&b.1).then(b.2.total_cmp(&a.2)));
+    let (index, overlap, score_error) = least?;
+    let request = requests.get(index)?.clone();
+    Some(WorstRequest { index, overlap, score_error, request })
 }
 
 fn consistency(ranked: &[(Ranked, Ranked)]) -> Option<Consistency> {

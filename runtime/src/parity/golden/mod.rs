@@ -1,22 +1,24 @@
-//! Golden files: inputs and outputs that people record with their own framework. The only thing that
-//! can see a square weight that was never transposed, or a dialect of HSTU that is not ours.
+//! Golden files: inputs, and the outputs that another implementation made of them.
+//!
+//! People record them with their own framework: the only thing that can see a square weight that was never transposed,
+//! or a dialect of HSTU that is not ours. [`record`] makes them of our reference, for machines that have no tract and
+//! no checkpoint.
 
-use std::{collections::BTreeSet, path::Path};
+mod check;
+mod record;
+mod stamp;
+
+pub use check::check_golden;
+pub use record::{RecordJob, record};
+pub use stamp::{Recorded, Stamp};
+
+use std::{ops::Range, path::Path};
 
 use half::{bf16, f16};
 use onr_exporter::Checkpoint;
-use onr_graphs::{GraphKind, Precision};
 use safetensors::Dtype;
 
-use super::{
-    ParityError,
-    batch::Batch,
-    chain::{Chain, keep_history},
-    job::{Measured, ParityJob, version},
-    report::{ParityReport, Strength},
-    tolerance::Tolerance,
-    verdict::{judge_all, ranked_rows, verdict_on_order},
-};
+use super::{ParityError, batch::Batch};
 use crate::tensor::{Feeds, HostTensor};
 
 /// Inputs and outputs under the names of the contract: `inputs.item_ids`, `outputs.scores` and so
@@ -26,6 +28,8 @@ pub struct Golden {
     inputs: Feeds,
     outputs: Feeds,
     name: String,
+    /// What the recorder said of itself; none in files of other frameworks.
+    stamp: Option<Stamp>,
 }
 
 impl Golden {
@@ -60,81 +64,54 @@ impl Golden {
             return Err(refuse("it has no `outputs.`".into()));
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { inputs, outputs, name })
+        let stamp = Stamp::read(&file).map_err(refuse)?;
+        Ok(Self { inputs, outputs, name, stamp })
     }
 
-    fn batch(&self) -> Batch {
-        let lens = self.inputs["seq_lens"].as_i64().unwrap_or_default();
-        let ids = self.inputs.get("candidate_ids");
+    /// What the recorder said of itself; `None` for a file of another framework.
+    #[must_use]
+    pub const fn stamp(&self) -> Option<&Stamp> {
+        self.stamp.as_ref()
+    }
+
+    /// Requests of the file.
+    fn len(&self) -> usize {
+        self.inputs["seq_lens"].data().len()
+    }
+
+    /// Inputs and outputs of some requests: engines have a largest batch.
+    fn part(&self, rows: Range<usize>) -> (Batch, Feeds) {
+        let at: Vec<usize> = rows.clone().collect();
+        let all = self.len();
+        let cut = |feeds: &Feeds| -> Feeds {
+            let cut = |(name, tensor): (&String, &HostTensor)| {
+                // One list for all requests has no rows.
+                let is_shared = name == "allowed_items" && tensor.shape().len() == 1;
+                let has_rows = !is_shared && tensor.shape().first() == Some(&all);
+                let tensor = if has_rows { tensor.pick(0, &at) } else { tensor.clone() };
+                (name.clone(), tensor)
+            };
+            feeds.iter().map(cut).collect()
+        };
+        let inputs = cut(&self.inputs);
+        let lens = inputs["seq_lens"].as_i64().unwrap_or_default();
+        let ids = inputs.get("candidate_ids");
         let width = ids.map_or(0, |t| t.shape().last().copied().unwrap_or(0));
         // Item vectors have no ids; candidates count by position then.
-        let vectors = self.inputs.get("candidate_embeddings").map_or(0, |t| t.shape()[1]);
+        let vectors = inputs.get("candidate_embeddings").map_or(0, |t| t.shape()[1]);
         let candidates = (0..lens.len()).map(|b| match ids.and_then(HostTensor::as_i64) {
             Some(ids) => ids[b * width..(b + 1) * width].to_vec(),
             None => (1..=vectors as i64).collect(),
         });
-        Batch {
-            requests: 0..lens.len(),
+        let batch = Batch {
+            requests: rows,
             seq_lens: lens.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect(),
             candidates: candidates.collect(),
             seq: 0,
-            inputs: self.inputs.clone(),
-        }
+            inputs: inputs.clone(),
+        };
+        (batch, cut(&self.outputs))
     }
-}
-
-/// Compares a candidate with what another implementation recorded: `encode → generate → rank`, every
-/// output that the file has.
-///
-/// # Errors
-/// [`ParityError`] when something cannot run, or when the file lacks an input of a graph.
-pub fn check_golden(job: &ParityJob<'_>, golden: &Golden) -> Result<ParityReport, ParityError> {
-    let chain_of = [GraphKind::Encode, GraphKind::Generate, GraphKind::Rank];
-    let mut chain = Chain::new(job.candidate, job.dir, job.graphs, &chain_of);
-    let batch = golden.batch();
-    let mut state = golden.inputs.clone();
-    let mut measured = Measured::default();
-    let mut unused: BTreeSet<&str> = golden.outputs.keys().map(String::as_str).collect();
-    for kind in chain_of {
-        let outputs = chain.run(kind, &state)?;
-        let recorded: Feeds = golden
-            .outputs
-            .iter()
-            .filter(|(name, _)| outputs.contains_key(*name))
-            .map(|(n, v)| (n.clone(), v.clone()))
-            .collect();
-        unused.retain(|name| !recorded.contains_key(*name));
-        measured.candidate.add(kind.name(), &batch, &recorded, &outputs)?;
-        if kind == GraphKind::Rank && recorded.len() == outputs.len() {
-            let tasks = job.config.n_tasks();
-            let pairs = ranked_rows(&batch, &recorded, tasks).into_iter();
-            measured.ranked = pairs.zip(ranked_rows(&batch, &outputs, tasks)).collect();
-        }
-        keep_history(&mut state, &outputs);
-        state.extend(outputs);
-    }
-    // An output under a name that no graph has was not compared: that must not look like success.
-    let strange = unused.iter().map(|name| format!("golden: no graph has an output `{name}`"));
-    measured.failures.extend(strange);
-    let mut report = ParityReport {
-        reference: format!("golden file {}", golden.name),
-        strength: Strength::Golden,
-        candidate: version(job.candidate),
-        device: chain.placement().map_or_else(String::new, |p| p.device),
-        precision: job.options.precision.name().into(),
-        requests_from: golden.name.clone(),
-        requests: batch.seq_lens.len(),
-        outputs: Vec::new(),
-        order: None,
-        consistency: None,
-        failures: Vec::new(),
-        reference_seconds: 0.0,
-        candidate_seconds: chain.elapsed.as_secs_f64(),
-    };
-    let tolerance = Tolerance::golden(job.options.precision);
-    judge_all(&measured, tolerance, &mut report);
-    verdict_on_order(&measured, golden_tie(&measured, job.options.precision), &mut report);
-    Ok(report)
 }
 
 /// One batch: every input has the rows of `seq_lens`, and lengths lie within what is padded.
@@ -168,15 +145,6 @@ fn check_shapes(inputs: &Feeds) -> Result<(), String> {
     match lens.as_i64().unwrap_or_default().iter().find(outside) {
         Some(n) => Err(format!("`inputs.seq_lens` has {n}, outside 0..={padded}")),
         None => Ok(()),
-    }
-}
-
-/// Scores closer than the tolerance itself are ties.
-fn golden_tie(measured: &Measured, precision: Precision) -> f64 {
-    let rms = measured.candidate.get("rank", "scores").map_or(0.0, super::Difference::rms_want);
-    match Tolerance::golden(precision) {
-        Tolerance::Elements { times_rms } => times_rms * rms,
-        Tolerance::WeightsOnly { .. } => 0.0,
     }
 }
 
