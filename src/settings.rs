@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::Context as _;
@@ -44,11 +45,26 @@ pub(crate) struct ExportSettings {
     pub(crate) quantize: Option<QuantizeSettings>,
     /// Format of the item table, if it is in codes.
     pub(crate) tables: Option<TableFormat>,
+    /// Set for graphs of FP16 or BF16 without products of 8-bit numbers.
+    pub(crate) typed: Option<TypedSettings>,
+}
+
+/// What 16-bit values are judged by.
+pub(crate) struct TypedSettings {
+    pub(crate) calibration: Option<Arc<Calibration>>,
+}
+
+impl TypedSettings {
+    /// What 8-bit products take out of 16-bit graphs is not known before they are made.
+    fn resolve(choices: &ExportChoiceArgs, calibration: Option<Arc<Calibration>>) -> Option<Self> {
+        let typed = choices.precision.base() != Precision::F32;
+        (typed && choices.precision.format().is_none()).then_some(Self { calibration })
+    }
 }
 
 /// What makes products of 8-bit numbers, and codes of keys and values.
 pub(crate) struct QuantizeSettings {
-    pub(crate) calibration: Calibration,
+    pub(crate) calibration: Arc<Calibration>,
     /// SHA-256 of the calibration's file.
     pub(crate) sha256: String,
     pub(crate) recipe: Recipe,
@@ -57,12 +73,24 @@ pub(crate) struct QuantizeSettings {
 }
 
 impl QuantizeSettings {
-    fn resolve(choices: &ExportChoiceArgs) -> anyhow::Result<Option<Self>> {
-        let Some(file) = &choices.calibration else { return Ok(None) };
+    fn resolve(
+        choices: &ExportChoiceArgs,
+        calibration: Option<&Arc<Calibration>>,
+    ) -> anyhow::Result<Option<Self>> {
+        let (Some(file), Some(calibration)) = (&choices.calibration, calibration) else {
+            return Ok(None);
+        };
         let products = choices.precision.format();
         let Some(format) = products.or(choices.kv) else {
-            let what = "--calibration is for --precision int8 and fp8, and for --kv";
-            return Err(Refusal::usage(what).into());
+            let eight = choices.method.is_some()
+                || !(choices.quantize.is_empty() && choices.smooth.is_empty())
+                || !choices.keep.is_empty();
+            if eight {
+                let what =
+                    "--method, --quantize, --smooth and --keep are for --precision int8 and fp8";
+                return Err(Refusal::usage(what).into());
+            }
+            return Ok(None);
         };
         if products.is_none() && !(choices.quantize.is_empty() && choices.smooth.is_empty()) {
             let what = "--quantize and --smooth are for --precision int8 and fp8";
@@ -78,11 +106,31 @@ impl QuantizeSettings {
         }
         recipe.smooth.extend(choices.smooth.iter().copied());
         recipe.keep = choices.keep.iter().map(|node| canonical(node)).collect();
-        let calibration = read_calibration(file)?;
-        calibration.check_finite()?;
-        let kv = choices.kv;
+        let (calibration, kv) = (Arc::clone(calibration), choices.kv);
         Ok(Some(Self { sha256: hash_file(file)?.sha256, calibration, recipe, kv }))
     }
+}
+
+/// The calibration of the command line, if there is something that it is for.
+fn calibration(choices: &ExportChoiceArgs) -> anyhow::Result<Option<Arc<Calibration>>> {
+    let Some(file) = &choices.calibration else { return Ok(None) };
+    if choices.precision.base() == Precision::F32 && choices.kv.is_none() {
+        let what = "--calibration is for --precision fp16, bf16, int8 and fp8, and for --kv";
+        return Err(Refusal::usage(what).into());
+    }
+    let calibration = read_calibration(file)?;
+    calibration.check_finite()?;
+    Ok(Some(Arc::new(calibration)))
+}
+
+/// Refuses a checkpoint that was not calibrated.
+pub(crate) fn expect_checkpoint(
+    calibration: &Calibration,
+    checkpoint: &CheckpointRecord,
+) -> Result<(), ExportError> {
+    let name = checkpoint.path.display().to_string();
+    let model = ModelId { name, sha256: checkpoint.sha256.clone() };
+    Ok(calibration.expect_model(&model)?)
 }
 
 impl QuantizeSettings {
@@ -93,16 +141,6 @@ impl QuantizeSettings {
         decide: &dyn Fn(&Site) -> Decision,
     ) -> Result<Plan, ExportError> {
         plan(graphs, &self.calibration, self.recipe.coding, decide)
-    }
-
-    /// Refuses a checkpoint that was not calibrated.
-    pub(crate) fn expect_checkpoint(
-        &self,
-        checkpoint: &CheckpointRecord,
-    ) -> Result<(), ExportError> {
-        let name = checkpoint.path.display().to_string();
-        let model = ModelId { name, sha256: checkpoint.sha256.clone() };
-        Ok(self.calibration.expect_model(&model)?)
     }
 
     /// FLOPs of the products with weights of `encode`, `generate` and `rank`, all and those of `plan`.
@@ -151,14 +189,16 @@ impl ExportSettings {
         };
         let profile = profile(config.max_seq_len, choices.profile.as_deref())?;
         let checkpoint = Checkpoint::open(weights)?;
-        let quantize = QuantizeSettings::resolve(choices)?;
+        let measured = calibration(choices)?;
+        let quantize = QuantizeSettings::resolve(choices, measured.as_ref())?;
+        let typed = TypedSettings::resolve(choices, measured);
         let strict = choices.strict;
         let tables = choices.tables;
         if tables.is_some() && item_input == ItemInput::Embeddings {
             let what = "--tables is for the item table, which --item-input embeddings leaves out";
             return Err(Refusal::usage(what).into());
         }
-        Ok(Self { config, checkpoint, options, graphs, profile, strict, quantize, tables })
+        Ok(Self { config, checkpoint, options, graphs, profile, strict, quantize, tables, typed })
     }
 
     /// Is anything stored or computed in fewer bits than the precision says?

@@ -8,7 +8,7 @@ use std::{
 use onr_calibration::CalibrationError;
 use onr_graphs::{BuildError, DType};
 use onr_onnx::OnnxError;
-use onr_precision::qdq::QdqError;
+use onr_precision::{cast::CastError, qdq::QdqError};
 
 /// Why a checkpoint could not be read or a directory not be written.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +144,9 @@ pub enum ExportError {
     /// A product can't run on 8-bit numbers.
     #[error(transparent)]
     Quantize(#[from] QdqError),
+    /// Graphs can't be judged as 16-bit ones.
+    #[error(transparent)]
+    Typed(#[from] CastError),
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,

@@ -6,6 +6,7 @@ use onr_graphs::{
     DType, Graph, GraphKind, GraphOptions, ItemInput, ModelConfig, Precision, Profile, build,
     graph::ValueId, ops::minimum_opset,
 };
+use onr_onnx::proto::GraphProto;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
@@ -136,6 +137,24 @@ pub fn build_graphs(job: &ExportJob<'_>) -> Result<Vec<Graph>, ExportError> {
         check_retrieval(job)?;
     }
     kinds.into_iter().map(|kind| Ok(build(job.config, job.options, kind)?)).collect()
+}
+
+/// The graphs of a job as messages, in F32 if `wide`: weights have types and sizes, no bytes.
+pub(crate) fn outlines(job: &ExportJob<'_>, wide: bool) -> Result<Vec<GraphProto>, ExportError> {
+    let precision = if wide { Precision::F32 } else { job.options.precision };
+    let options = GraphOptions { precision, ..*job.options };
+    let graphs = build_graphs(&ExportJob { options: &options, ..*job })?;
+    let placed: BTreeMap<_, _> =
+        place(&graphs).0.into_iter().map(|t| ((t.key, t.dtype), t.place)).collect();
+    let outline = |graph: &Graph| {
+        let mut proto = encode(graph, WEIGHTS_FILE, &placed, &[]).graph.unwrap_or_default();
+        for tensor in &mut proto.initializer {
+            tensor.external_data.clear();
+            tensor.data_location = None;
+        }
+        proto
+    };
+    Ok(graphs.iter().map(outline).collect())
 }
 
 /// `B * N * V` logits must fit one tensor at the largest batch.

@@ -15,6 +15,7 @@ pub mod onnx;
 mod outdir;
 pub mod progress;
 pub mod quantize;
+pub mod typed;
 
 pub use checkpoint::{Checkpoint, CheckpointRecord};
 pub use config::{parse_model, read_model, write_model};

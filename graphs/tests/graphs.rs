@@ -119,6 +119,28 @@ fn top_k_has_limits() {
     }
 }
 
+/// A calibration of FP32 graphs is read by these names.
+#[test]
+fn nodes_have_the_same_names_in_every_precision() {
+    for attention in [Attention::Hstu, Attention::Softmax] {
+        for filter in [Filter::None, Filter::User] {
+            let cfg = config(attention, 4, 5);
+            let wide = GraphOptions { filter, ..GraphOptions::new(5) };
+            let narrow = GraphOptions { precision: Precision::F16, ..wide };
+            for kind in GraphKind::ALL {
+                let graphs = [wide, narrow].map(|opts| build(&cfg, &opts, kind).unwrap());
+                let [wide, narrow] = graphs.each_ref().map(|graph| {
+                    let nodes = graph.nodes.iter().filter(|node| node.op != "Cast");
+                    nodes.map(|node| (node.name.as_str(), node.op)).collect::<Vec<_>>()
+                });
+                let added = |name: &str| name.contains(".before/") || name.starts_with("reorder/");
+                let rest = narrow.into_iter().filter(|(name, _)| !added(name));
+                assert_eq!(rest.collect::<Vec<_>>(), wide, "{kind:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn half_precision_keeps_norms_softmax_and_scores_in_f32() {
     let cfg = config(Attention::Softmax, 4, 5);

@@ -11,6 +11,7 @@ mod plan;
 pub mod qdq;
 pub mod smooth;
 pub mod tables;
+pub mod typed;
 
 pub use plan::{Applied, Plan};
 

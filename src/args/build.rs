@@ -27,7 +27,7 @@ pub(crate) struct ExportChoiceArgs {
     /// Arithmetic of the products
     #[arg(long, value_enum, default_value = "fp32")]
     pub(crate) precision: PrecisionArg,
-    /// What 8-bit products need: ranges that `onr calibrate` measured
+    /// Ranges that `onr calibrate` measured: 8-bit products need them, 16-bit values are judged by them
     #[arg(long, value_name = "JSON", required_if_eq_any = [("precision", "int8"), ("precision", "fp8")])]
     pub(crate) calibration: Option<PathBuf>,
     /// How 8-bit ranges are read off the calibration: minmax, percentile, percentile=99.999, entropy or mse

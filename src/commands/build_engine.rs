@@ -27,8 +27,9 @@ use serde::Serialize;
 
 use super::{
     describe::describe,
-    export::{graph_table, publish, stage, unknown_weights},
+    export::{Staged, graph_table, publish, stage, unknown_weights},
     parity::{ROWS, candidate},
+    typed::Typed,
 };
 use crate::{
     args::{BuildEngineArgs, CandidateArg},
@@ -43,6 +44,8 @@ pub(crate) struct EnginesBuilt {
     out: PathBuf,
     passed: bool,
     manifest: Manifest,
+    #[serde(flatten)]
+    typed: Option<Typed>,
     #[serde(skip)]
     graphs: String,
     #[serde(skip)]
@@ -92,9 +95,11 @@ impl Build<'_> {
         let file = self.args.requests.requests.as_deref();
         let requests = Requests::load(file, &settings.config, check_options)?;
         let out = OutDir::open(&self.args.out)?;
-        let (exported, mut manifest) = stage(&settings, out.staging(), self.context)?;
+        let staged = stage(&settings, out.staging(), self.context)?;
+        let Staged { exported, mut manifest, typed } = staged;
         let mut warnings = requests.warnings.clone();
         warnings.extend(unknown_weights(&exported));
+        warnings.extend(typed.iter().flat_map(Typed::warnings));
 
         let report = self.prove(&settings, &requests, out.staging(), &manifest)?;
         let passed = report.passed();
@@ -119,6 +124,7 @@ impl Build<'_> {
             passed,
             manifest,
             graphs: graph_table(&exported),
+            typed,
             warnings,
         })
     }
@@ -231,6 +237,7 @@ impl Build<'_> {
             passed,
             manifest,
             graphs: format!("  {}", onnx.display()),
+            typed: None,
             warnings: Vec::new(),
         })
     }
@@ -311,8 +318,9 @@ impl Report for EnginesBuilt {
         }
         let engine = self.manifest.engines.values().next();
         let made_by = engine.map(made_by).unwrap_or_default();
+        let typed = self.typed.as_ref().map_or_else(String::new, |t| format!("\n\n{}", t.text()));
         format!(
-            "{parity}\n\n{}\n{}\n\nplans of {made_by}\n{}",
+            "{parity}\n\n{}\n{}{typed}\n\nplans of {made_by}\n{}",
             self.out.display(),
             self.graphs,
             engine_table(&self.manifest)

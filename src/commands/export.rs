@@ -11,10 +11,11 @@ use onr_onnx::Model;
 use onr_runtime::manifest::{MANIFEST_FILE, Manifest, QuantizedExport};
 use serde::Serialize;
 
+use super::typed::Typed;
 use crate::{
     args::ExportArgs,
     context::Context,
-    settings::{ExportSettings, QuantizeSettings},
+    settings::{ExportSettings, QuantizeSettings, expect_checkpoint},
     show::{Detail, Report, Table, bytes},
 };
 
@@ -27,17 +28,27 @@ pub(crate) struct ExportDone {
     narrow_share: Option<f64>,
     #[serde(flatten)]
     exported: Exported,
+    #[serde(flatten)]
+    typed: Option<Typed>,
+}
+
+/// What was put into a directory that is not published yet.
+pub(super) struct Staged {
+    pub(super) exported: Exported,
+    pub(super) manifest: Manifest,
+    /// Of graphs in FP16 or BF16.
+    pub(super) typed: Option<Typed>,
 }
 
 pub(crate) fn run(args: &ExportArgs, context: &Context) -> anyhow::Result<ExportDone> {
     let settings = ExportSettings::resolve(&args.model.model, &args.model.weights, &args.choices)?;
     let out = OutDir::open(&args.out)?;
-    let (exported, mut manifest) = stage(&settings, out.staging(), context)?;
+    let Staged { exported, mut manifest, typed } = stage(&settings, out.staging(), context)?;
     manifest.write(out.staging())?;
     publish(out)?;
     let precision = manifest.precision_words();
     let narrow_share = manifest.narrow_share();
-    Ok(ExportDone { out: args.out.clone(), precision, narrow_share, exported })
+    Ok(ExportDone { out: args.out.clone(), precision, narrow_share, exported, typed })
 }
 
 /// Exports into `dir` and begins its manifest.
@@ -45,7 +56,7 @@ pub(super) fn stage(
     settings: &ExportSettings,
     dir: &Path,
     context: &Context,
-) -> anyhow::Result<(Exported, Manifest)> {
+) -> anyhow::Result<Staged> {
     let recipe = settings.quantize.as_ref().map(|q| &q.recipe);
     let decide = |site: &Site| recipe.map_or(Decision::Wide, |recipe| recipe.decide(site));
     stage_with(settings, dir, context, &decide)
@@ -57,7 +68,7 @@ pub(super) fn stage_with(
     dir: &Path,
     context: &Context,
     decide: &dyn Fn(&Site) -> Decision,
-) -> anyhow::Result<(Exported, Manifest)> {
+) -> anyhow::Result<Staged> {
     let mut manifest = Manifest::new(&settings.config, &settings.options, &settings.profile);
     let exported = if settings.needs_plan() {
         let base = tempfile::tempdir_in(dir)?;
@@ -72,7 +83,25 @@ pub(super) fn stage_with(
     };
     manifest.checkpoint = Some(exported.checkpoint.clone());
     manifest.add_export(exported.weights.clone(), exported.graphs.clone());
-    Ok((exported, manifest))
+    let typed = Typed::judge(settings, &job(settings, &settings.options, dir), &exported)?;
+    Ok(Staged { exported, manifest, typed })
+}
+
+fn job<'a>(
+    settings: &'a ExportSettings,
+    options: &'a GraphOptions,
+    out: &'a Path,
+) -> ExportJob<'a> {
+    ExportJob {
+        config: &settings.config,
+        options,
+        graphs: &settings.graphs,
+        checkpoint: &settings.checkpoint,
+        strict: settings.strict,
+        profile: &settings.profile,
+        round_weights: None,
+        out,
+    }
 }
 
 fn plain(
@@ -81,17 +110,7 @@ fn plain(
     dir: &Path,
     context: &Context,
 ) -> anyhow::Result<Exported> {
-    let job = ExportJob {
-        config: &settings.config,
-        options,
-        graphs: &settings.graphs,
-        checkpoint: &settings.checkpoint,
-        strict: settings.strict,
-        profile: &settings.profile,
-        round_weights: None,
-        out: dir,
-    };
-    Ok(export(&job, context.progress())?)
+    Ok(export(&job(settings, options, dir), context.progress())?)
 }
 
 /// A plan, and the FLOPs of products with weights: all, and those on 8-bit numbers.
@@ -111,7 +130,7 @@ fn planned(
 ) -> anyhow::Result<Planned> {
     let wide = GraphOptions { precision: Precision::F32, ..settings.options };
     let exported = plain(settings, &wide, scratch, context)?;
-    quantize.expect_checkpoint(&exported.checkpoint)?;
+    expect_checkpoint(&quantize.calibration, &exported.checkpoint)?;
     let open = |g: &ExportedGraph| Ok((g.name.clone(), Model::open(&scratch.join(g.file_name()))?));
     let models = exported.graphs.iter().map(open).collect::<Result<Vec<_>, ExportError>>()?;
     let plan = quantize.plan(&models, decide)?;
@@ -195,10 +214,12 @@ impl Report for ExportDone {
             let percent = 100.0 * share;
             format!("\n{percent:.1} % of the FLOPs of products with weights in {}", self.precision)
         });
-        format!("{head}\n{}{share}", graph_table(&self.exported))
+        let typed = self.typed.as_ref().map_or_else(String::new, |t| format!("\n{}", t.text()));
+        format!("{head}\n{}{share}{typed}", graph_table(&self.exported))
     }
 
     fn warnings(&self) -> Vec<String> {
-        unknown_weights(&self.exported)
+        let typed = self.typed.iter().flat_map(Typed::warnings);
+        unknown_weights(&self.exported).into_iter().chain(typed).collect()
     }
 }

@@ -34,6 +34,7 @@ mod train;
 #[cfg(feature = "training")]
 mod truth;
 mod tune;
+mod typed;
 mod verify;
 
 use crate::{

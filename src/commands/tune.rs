@@ -30,7 +30,7 @@ use crate::{
     args::TuneArgs,
     context::{Context, Scratch},
     exit::{Exit, Refusal},
-    settings::{ExportSettings, QuantizeSettings, Requests},
+    settings::{ExportSettings, QuantizeSettings, Requests, expect_checkpoint},
     show::{Detail, Report, Table},
 };
 
@@ -67,7 +67,8 @@ pub(crate) fn run(args: &TuneArgs, context: &Context) -> anyhow::Result<TuneDone
     let tuned =
         tune(&products, &args.budget, &mut |ways| bench.measure(&products, ways, &args.budget))?;
     let decide = decisions(&products, &tuned.ways);
-    let (_, mut manifest) = stage_with(&settings, out.staging(), context, &|site| decide(site))?;
+    let staged = stage_with(&settings, out.staging(), context, &|site| decide(site))?;
+    let mut manifest = staged.manifest;
     let report = serde_json::to_vec_pretty(&tuned)?;
     let record = artifact::write(&out.staging().join(REPORT_FILE), &report)?;
     manifest.files.insert(REPORT_FILE.into(), record);
@@ -122,7 +123,7 @@ impl<'a> Bench<'a> {
             out: dir.path(),
         };
         let exported = export(&job, context.progress())?;
-        quantize.expect_checkpoint(&exported.checkpoint)?;
+        expect_checkpoint(&quantize.calibration, &exported.checkpoint)?;
         let open =
             |g: &ExportedGraph| Ok((g.name.clone(), Model::open(&dir.path().join(g.file_name()))?));
         let models = exported.graphs.iter().map(open).collect::<anyhow::Result<Vec<_>>>()?;

@@ -24,6 +24,7 @@ fn refuses(world: &World, code: i32, more: &[&str]) -> String {
     world.refuses(code, &[&["export"], &BOTH[..], more, &["--out", "old"]].concat())
 }
 
+const FP16: [&str; 4] = ["--precision", "fp16", "--calibration", "c.json"];
 const INT8: [&str; 4] = ["--precision", "int8", "--calibration", "c.json"];
 
 #[test]
@@ -160,8 +161,10 @@ fn calibrations_that_do_not_fit() {
     let world = calibrated();
     let error = refuses(&world, 2, &["--precision", "int8"]);
     assert!(error.contains("--calibration"), "{error}");
-    let error = refuses(&world, 2, &["--precision", "fp16", "--calibration", "c.json"]);
-    assert!(error.contains("--calibration is for --precision int8 and fp8"), "{error}");
+    let error = refuses(&world, 2, &["--precision", "fp32", "--calibration", "c.json"]);
+    assert!(error.contains("--calibration is for --precision fp16, bf16, int8 and fp8"), "{error}");
+    let error = refuses(&world, 2, &[&FP16[..], &["--quantize", "out"]].concat());
+    assert!(error.contains("for --precision int8 and fp8"), "{error}");
     let error = refuses(&world, 1, &["--precision", "int8", "--calibration", "none.json"]);
     assert!(error.contains("cannot read none.json"), "{error}");
     let error = refuses(&world, 2, &[&INT8[..], &["--method", "guess"]].concat());
@@ -182,8 +185,10 @@ fn calibrations_that_do_not_fit() {
     world.write("c.json", &whole);
     let seed = ["init", "--model", "m.toml", "--seed", "7", "--out", "w.safetensors"];
     world.runs(&seed);
-    let error = refuses(&world, 1, &INT8);
-    assert!(error.contains("sha256"), "{error}");
+    for precision in [INT8, FP16] {
+        let error = refuses(&world, 1, &precision);
+        assert!(error.contains("sha256"), "{error}");
+    }
 }
 
 #[test]
@@ -219,6 +224,50 @@ fn numbers_that_overflow_are_named_with_their_request() {
     world.runs(&[&["export"], &BOTH[..], &["--out", "graphs"]].concat());
     let error = world.refuses(1, &["calibrate", "graphs", "--out", "c.json"]);
     assert!(error.contains("uvqk/MatMul") && error.contains("sample"), "{error}");
+}
+
+#[test]
+fn sixteen_bits_are_judged_by_what_was_measured() {
+    let world = calibrated();
+    let done = export(&world, &[&FP16[..], &["--out", "half"]].concat());
+    assert!(done["judged"].as_u64().unwrap() > 200, "{done}");
+    assert_eq!((&done["unmeasured"], &done["underflow"]), (&json!([]), &json!([])));
+    assert_eq!(done["warnings"], json!([]));
+    let wide = done["wide"].as_array().unwrap();
+    let of = |rule: &str| wide.iter().filter(|w| w["rule"] == rule).collect::<Vec<_>>();
+    for rule in ["norm", "gate", "bias", "residual", "attention", "index", "final-scores"] {
+        assert!(!of(rule).is_empty(), "{rule}");
+    }
+    assert!(of("norm").iter().all(|w| w["op"] == "LayerNormalization"));
+    assert!(of("norm").iter().all(|w| w["max_abs"].as_f64() > Some(0.0)));
+
+    // Interfaces in FP32, and a list without a calibration.
+    let done = export(&world, &[&FP16[..], &["--io-precision", "fp32", "--out", "half"]].concat());
+    assert_eq!(done["unmeasured"], json!([]));
+    let done = export(&world, &["--precision", "bf16", "--out", "half"]);
+    assert_eq!(done["judged"], Value::Null);
+    assert_eq!(done["wide"].as_array().unwrap().len(), wide.len());
+    assert!(done["wide"][0]["max_abs"].is_null());
+    let text = world.runs(&[&["export"], &BOTH[..], &FP16, &["--out", "half"]].concat()).out;
+    assert!(text.contains("16-bit values judged by what was measured"), "{text}");
+}
+
+#[test]
+fn values_beyond_fp16_are_refused_by_name() {
+    let world = World::new();
+    world.edit_weights(|header, data| {
+        let range = header["layers.0.uvqk.weight"]["data_offsets"].clone();
+        let (from, to) = (range[0].as_u64().unwrap() as usize, range[1].as_u64().unwrap() as usize);
+        for number in data[from..to].as_chunks_mut::<4>().0 {
+            *number = (f32::from_le_bytes(*number) * 3e4).to_le_bytes();
+        }
+    });
+    world.runs(&[&["export"], &BOTH[..], &["--out", "graphs"]].concat());
+    world.runs(&["calibrate", "graphs", "--out", "c.json"]);
+    let error = refuses(&world, 1, &FP16);
+    assert!(error.contains("graph encode: `encode.layers.0.uvqk/MatMul` reaches "), "{error}");
+    assert!(error.contains("--precision bf16"), "{error}");
+    export(&world, &["--precision", "bf16", "--calibration", "c.json", "--out", "half"]);
 }
 
 #[test]

@@ -50,7 +50,8 @@ fn hstu(g: &mut GraphBuilder, m: Model<'_>, query: Tensor, parts: &[Part]) -> Re
         let s = scores(g, m, query, part)?;
         let mut a = g.silu(s)?;
         if before != 1.0 {
-            a = g.scale(a, before)?;
+            // A scope of its own: all other nodes have the same names in every precision.
+            a = g.within("before", |g| g.scale(a, before))?;
         }
         if let Part::Shared { visible: Some(visible), .. } = part {
             a = g.select(visible, a, zero)?;

@@ -127,7 +127,7 @@ fn rescore(
     if m.opts.precision == Precision::F32 {
         return Ok((ids, vectors, logits));
     }
-    g.stage("retrieve", |g| {
+    g.stage("reorder", |g| {
         let order = order_by_own_task(g, m, logits)?;
         let ids = g.gather_rows(ids, order)?;
         let vectors = g.gather_rows(vectors, order)?;

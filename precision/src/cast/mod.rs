@@ -9,8 +9,8 @@
 
 mod error;
 mod masks;
-mod numbers;
-mod ops;
+pub(crate) mod numbers;
+pub(crate) mod ops;
 mod opset;
 mod regions;
 mod report;

@@ -15,13 +15,13 @@ const BLOCK: usize = 1 << 16;
 
 /// A 16-bit float.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Narrow {
+pub(crate) enum Narrow {
     F16,
     Bf16,
 }
 
 impl Narrow {
-    pub(super) const fn of(elem: ElemType) -> Option<Self> {
+    pub(crate) const fn of(elem: ElemType) -> Option<Self> {
         match elem {
             ElemType::Float16 => Some(Self::F16),
             ElemType::Bfloat16 => Some(Self::Bf16),
@@ -29,7 +29,7 @@ impl Narrow {
         }
     }
 
-    pub(super) const fn elem(self) -> ElemType {
+    pub(crate) const fn elem(self) -> ElemType {
         match self {
             Self::F16 => ElemType::Float16,
             Self::Bf16 => ElemType::Bfloat16,
@@ -70,7 +70,7 @@ impl Narrow {
 
     /// A measured magnitude from here on keeps a node in F32: half of FP16's largest number, because what
     /// was measured is a sample, and the next request may bring a binade more. BF16 reaches as far as F32.
-    pub(super) const fn overflow(self) -> f32 {
+    pub(crate) const fn overflow(self) -> f32 {
         match self {
             Self::F16 => 32_752.0,
             Self::Bf16 => f32::INFINITY,
@@ -188,7 +188,7 @@ impl Stats {
 /// subnormal numbers are still finer than those of its typical number. At half of the mass they no longer are;
 /// a tenth keeps a distance. What becomes 0 is lost for a product that scales it up again, so one in a
 /// hundred is enough. Activations of trained models have under 1 % and 0.01 %.
-pub(super) fn too_small(subnormal: u64, flushed: u64, count: u64) -> bool {
+pub(crate) fn too_small(subnormal: u64, flushed: u64, count: u64) -> bool {
     subnormal.saturating_mul(10) > count || flushed.saturating_mul(100) > count
 }
 

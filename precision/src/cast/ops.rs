@@ -2,7 +2,7 @@
 
 /// What an operator does to rounding errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Products summed by hardware that accumulates in F32: what a cast is for.
     Product,
     /// Rows of a table.
@@ -33,9 +33,9 @@ pub(super) enum Kind {
 
 /// What this pass knows about one operator.
 #[derive(Debug)]
-pub(super) struct Op {
+pub(crate) struct Op {
     pub(super) name: &'static str,
-    pub(super) kind: Kind,
+    pub(crate) kind: Kind,
     /// First opset that takes FP16.
     f16: i64,
     /// First opset that takes BF16.
@@ -70,7 +70,7 @@ const fn op(name: &'static str, kind: Kind, f16: i64, bf16: i64, means: i64) -> 
 }
 
 /// The operator of that name in ONNX's own domain.
-pub(super) fn find(name: &str) -> Option<&'static Op> {
+pub(crate) fn find(name: &str) -> Option<&'static Op> {
     OPS.binary_search_by(|row| row.name.cmp(name)).ok().map(|at| &OPS[at])
 }
 

@@ -48,6 +48,17 @@ pub enum Rule {
     FinalScores,
     /// All it reads and all that reads it is F32: casts would cost and gain nothing.
     Surrounded,
+    /// It adds a bias to a product. This rule and those below are of graphs that were built in 16 bits, see
+    /// [`typed`](crate::typed).
+    Bias,
+    /// An activation function, or a gate: a product of two computed values, element by element.
+    Gate,
+    /// It adds up, masks or scales what products of two computed values made: scores of keys, sums of values.
+    Attention,
+    /// A sum of computed values: the residual stream.
+    Residual,
+    /// It moves, picks or scales numbers of F32: they are rounded once, behind it.
+    RoundedLater,
 }
 
 impl Rule {
@@ -74,6 +85,11 @@ impl Rule {
             Self::Index => "index",
             Self::FinalScores => "final-scores",
             Self::Surrounded => "surrounded",
+            Self::Bias => "bias",
+            Self::Gate => "gate",
+            Self::Attention => "attention",
+            Self::Residual => "residual",
+            Self::RoundedLater => "rounded-later",
         }
     }
 
