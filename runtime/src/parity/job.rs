@@ -46,7 +46,7 @@ impl ParityJob<'_> {
         if table > LARGE_TABLE { 1 } else { 4 }
     }
 
-    pub(super) fn batches(&self) -> Vec<Batch> {
+    pub(crate) fn batches(&self) -> Vec<Batch> {
         let shape = BatchShape {
             rows: self.rows.min(self.requests.len()).max(1),
             seq_step: self.config.max_seq_len.div_ceil(self.lengths()),

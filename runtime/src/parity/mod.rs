@@ -12,8 +12,8 @@ mod compare;
 mod error;
 mod golden;
 mod job;
-mod onnx;
 mod order;
+mod pair;
 mod reference;
 mod report;
 mod retrieval;
@@ -24,7 +24,8 @@ mod verdict;
 /// Row of a report that holds the logits of what `oneranker` retrieved, place by place.
 const RETRIEVED: &str = "retrieved logits";
 
-pub(crate) use chain::append_state;
+pub(crate) use chain::{JUNK, append_state};
+pub(crate) use run::{NEW, chain_of};
 
 pub use accuracy::{Accuracy, RequestAccuracy, Scoring};
 pub use batch::{Batch, BatchShape, batches};
@@ -33,8 +34,8 @@ pub use compare::{Difference, Differences};
 pub use error::ParityError;
 pub use golden::{Golden, check_golden};
 pub use job::ParityJob;
-pub use onnx::compare_onnx;
 pub use order::{Ranked, kendall, top_k_overlap};
+pub use pair::{Pair, compare_pair};
 pub use reference::Reference;
 pub use report::{Consistency, OrderParity, OutputParity, ParityReport, Strength};
 pub use run::check;

@@ -43,6 +43,8 @@ pub enum Strength {
     Golden,
     /// Two backends ran the same file: a wrong export would agree with itself.
     SameFile,
+    /// The reference is another file, for which nothing is known but its numbers.
+    OtherFile,
 }
 
 /// Differences of one output.
