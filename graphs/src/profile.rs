@@ -223,6 +223,13 @@ mod tests {
     }
 
     #[test]
+    fn foreign_symbols_have_ranges_too() {
+        let p = Profile::of_any("N=3, height=1:2:4").unwrap();
+        assert_eq!(p.to_string(), "N=3:3:3,height=1:2:4");
+        assert!(Profile::of_any("N").is_err());
+    }
+
+    #[test]
     fn refuses_what_is_not_a_profile() {
         let refused = |text: &str| Profile::for_model(8).with(text).unwrap_err().to_string();
         assert_eq!(refused("batch"), "profile part `batch` is not `name=min:opt:max`");

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use onr_calibration::Method;
 use onr_exporter::quantize::{Format, Part, TableFormat};
 use onr_graphs::{Filter, ItemInput, Precision};
+
+use super::pair::PairArgs;
 
 /// A model and its weights.
 #[derive(Debug, Args)]
@@ -186,31 +188,36 @@ Examples:
   onr parity engine
   onr parity engine --model model.toml --weights weights.safetensors --requests requests.jsonl
   onr parity engine --golden golden.safetensors
+  onr parity --onnx model.fp16.onnx --against model.onnx --data inputs.npz
+  onr parity --onnx model.onnx --random --seed 1 --profile batch=4
 
 docs/parity.md explains the figures and how to record a golden file.")]
+#[command(group = ArgGroup::new("compared").required(true).args(["dir", "onnx"]))]
 pub(crate) struct ParityArgs {
     /// Directory that `onr export` or `onr build-engine` wrote
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", default_value = ".", hide_default_value = true)]
     pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) pair: PairArgs,
     /// Model configuration [default: the manifest's]
-    #[arg(long, value_name = "TOML")]
+    #[arg(long, value_name = "TOML", conflicts_with = "onnx")]
     pub(crate) model: Option<PathBuf>,
     /// Checkpoint to build the reference from [default: the manifest's, if its SHA-256 is right]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "onnx")]
     pub(crate) weights: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
-    /// Backend that runs what lies in the directory
+    /// Backend that runs what lies in the directory, or the model of --onnx
     #[arg(long, value_enum, default_value = "ort")]
     pub(crate) candidate: CandidateArg,
     /// Inputs and outputs recorded by your own framework
-    #[arg(long, value_name = "SAFETENSORS")]
+    #[arg(long, value_name = "SAFETENSORS", conflicts_with = "onnx")]
     pub(crate) golden: Option<PathBuf>,
     /// Do not check the files' hashes first
-    #[arg(long)]
+    #[arg(long, conflicts_with = "onnx")]
     pub(crate) no_verify: bool,
     /// Refuse requests that would otherwise be cut or counted
-    #[arg(long)]
+    #[arg(long, conflicts_with = "onnx")]
     pub(crate) strict: bool,
 }
 

@@ -11,7 +11,7 @@ use super::{matching::Matching, matching::is_type_only, plan::Region, side::Side
 use crate::tensor::HostTensor;
 
 /// Constants of at most this many numbers are told whole.
-const FEW: usize = 8;
+const FEW: usize = 4;
 
 /// A difference.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -92,6 +92,11 @@ pub enum Cause {
     Own,
     /// Alone it is right: only in its graph, where an engine computes nodes together, it is wrong.
     Together,
+    /// What it is made from agrees, but the backend does not run it alone.
+    NotAlone {
+        /// The backend's words.
+        reason: String,
+    },
     /// It is an integer or a bool, decided by numbers that agree within the tolerance: a near tie.
     Choice,
     /// No node is wrong by itself: errors add up, most of them in the first of these.

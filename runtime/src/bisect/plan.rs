@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use onr_onnx::{ElemType, Links, edit::reads, proto::GraphProto};
+use onr_onnx::{ElemType, edit::reads, proto::GraphProto};
 
 use super::{BisectError, matching::Matching, side::Side};
 
@@ -84,12 +84,8 @@ impl Plan {
             }
             self.unmatched.push(output.clone());
             if theirs.contains(output) {
-                let region = upstream(
-                    candidate.model.graph(),
-                    &candidate.links,
-                    [output.as_str()],
-                    &|name| self.by_candidate.contains_key(name),
-                );
+                let is_border = |name: &str| self.by_candidate.contains_key(name);
+                let region = upstream(candidate, [output.as_str()], &is_border);
                 targets.extend(self.known(&region.inputs));
             }
         }
@@ -115,7 +111,7 @@ impl Plan {
         let names = pairs.iter().map(|at| self.pairs[*at].candidate.as_str());
         let is_border =
             |name: &str| self.by_candidate.get(name).is_some_and(|at| !inside.contains(at));
-        upstream(candidate.model.graph(), &candidate.links, names, &is_border)
+        upstream(candidate, names, &is_border)
     }
 
     /// Those of the names that are pairs.
@@ -131,29 +127,29 @@ impl Plan {
 
 /// The nodes behind `values` up to the border; what no node makes is border too, constants are not.
 pub(super) fn upstream<'n>(
-    graph: &GraphProto,
-    links: &Links,
+    side: &Side<'_>,
     values: impl IntoIterator<Item = &'n str>,
     is_border: &dyn Fn(&str) -> bool,
 ) -> Region {
+    let (graph, links) = (side.model.graph(), &side.links);
     let mut region = Region::default();
     let mut stack: Vec<usize> =
         values.into_iter().filter_map(|value| links.producer(value)).collect();
-    let inputs: HashSet<&str> = graph.input.iter().map(|i| i.label()).collect();
-    let constants: HashSet<&str> = graph.initializer.iter().map(|t| t.label()).collect();
     while let Some(node) = stack.pop() {
         if !region.nodes.insert(node) {
             continue;
         }
         for name in reads(&graph.node[node]) {
-            if constants.contains(name.as_str()) {
+            if side.constants.contains(&name) {
                 continue;
             }
             match links.producer(&name) {
                 Some(producer) if region.nodes.contains(&producer) => {}
                 Some(producer) if !is_border(&name) => stack.push(producer),
                 Some(_) => drop(region.inputs.insert(name)),
-                None if inputs.contains(name.as_str()) => drop(region.inputs.insert(name)),
+                None if side.inputs.iter().any(|i| i.name == name) => {
+                    drop(region.inputs.insert(name))
+                }
                 // A value inside a body.
                 None => {}
             }

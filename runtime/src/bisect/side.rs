@@ -1,7 +1,7 @@
 //! One side of a search: a model on a backend, with any of its values as outputs, or any of its nodes alone.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -35,6 +35,8 @@ pub(super) struct Side<'a> {
     pub(super) links: Links,
     pub(super) types: BTreeMap<String, ElemType>,
     pub(super) inputs: Vec<InputSpec>,
+    /// Names of the initializers.
+    pub(super) constants: HashSet<String>,
     /// Models that were made of this one, with the files beside it.
     folder: Option<TempDir>,
     made: usize,
@@ -50,6 +52,7 @@ impl<'a> Side<'a> {
             links: Links::new(model.graph()),
             types: elem_types(model.graph()),
             inputs: inputs(&model),
+            constants: model.graph().initializer.iter().map(|t| t.label().to_owned()).collect(),
             model,
             folder: None,
             made: 0,
@@ -119,7 +122,7 @@ fn beside(model: &Model) -> Result<TempDir, ExportError> {
                 fs::create_dir_all(above).map_err(|cause| write_error(above, cause))?;
             }
             // Engines refuse links that lead out of a model's folder; a second name of the file is none.
-            if fs::hard_link(file, &to).is_err() {
+            if size(file) <= LARGE || fs::hard_link(file, &to).is_err() {
                 fs::copy(file, &to).map_err(|cause| write_error(&to, cause))?;
             }
         }

@@ -38,7 +38,14 @@ impl Hunt<'_> {
     pub(super) fn examine(&mut self, value: usize) -> Result<Fault, BisectError> {
         let scene = self.scene(value, &HashSet::new())?;
         let inside = self.compare(&scene.outputs, &scene.want, &scene.got);
-        let alone = self.alone(&scene, &scene.want)?;
+        let alone = match self.alone(&scene, &scene.want) {
+            Ok(alone) => alone,
+            Err(BisectError::Run(error)) => {
+                let cause = Cause::NotAlone { reason: error.to_string() };
+                return self.fault(value, scene, cause, Vec::new());
+            }
+            Err(error) => return Err(error),
+        };
         if alone.iter().any(|v| v.is_wrong) {
             return self.fault(value, scene, Cause::Own, alone);
         }
@@ -65,7 +72,10 @@ impl Hunt<'_> {
         others: &[usize],
     ) -> Result<Fault, BisectError> {
         let scene = self.scene(value, &others.iter().copied().collect())?;
-        let alone = self.alone(&scene, &scene.want)?;
+        let alone = match self.alone(&scene, &scene.want) {
+            Err(BisectError::Run(_)) => Vec::new(),
+            other => other?,
+        };
         self.fault(value, scene, Cause::Together, alone)
     }
 
@@ -192,9 +202,8 @@ impl Hunt<'_> {
     ) -> Result<(Vec<Change>, Option<Model>), BisectError> {
         let theirs = |name: &String| self.plan.matching.values.get(name).unwrap_or(name).clone();
         let borders: HashSet<String> = scene.region.inputs.iter().map(&theirs).collect();
-        let graph = self.reference.model.graph();
         let wanted = [self.plan.pairs[value].reference.as_str()];
-        let region = upstream(graph, &self.reference.links, wanted, &|n| borders.contains(n));
+        let region = upstream(&self.reference, wanted, &|n| borders.contains(n));
         let changes = changes(
             (&self.candidate, &scene.region),
             (&self.reference, &region),
