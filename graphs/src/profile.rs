@@ -106,7 +106,7 @@ impl Profile {
     /// # Errors
     /// [`ProfileError`] for text that is not a profile, or a range that is not ordered.
     pub fn with(mut self, text: &str) -> Result<Self, ProfileError> {
-        let typed = parse(text)?;
+        let typed = parse(text, &|name| Self::SYMBOLS.contains(&name))?;
         if let Some(seq) = typed.get("seq") {
             self.ranges.insert("kv".into(), *seq);
             let new = Range { min: 1, opt: seq.opt.min(8), max: seq.max };
@@ -114,6 +114,14 @@ impl Profile {
         }
         self.ranges.extend(typed);
         Ok(self)
+    }
+
+    /// Only the ranges of `text`, of any symbols: for models that are not ours.
+    ///
+    /// # Errors
+    /// As [`with`](Self::with), but for names.
+    pub fn of_any(text: &str) -> Result<Self, ProfileError> {
+        Ok(Self { ranges: parse(text, &|_| true)? })
     }
 
     /// These ranges for exactly `batch` rows.
@@ -161,13 +169,16 @@ impl fmt::Display for Profile {
     }
 }
 
-fn parse(text: &str) -> Result<BTreeMap<String, Range>, ProfileError> {
+fn parse(
+    text: &str,
+    is_known: &dyn Fn(&str) -> bool,
+) -> Result<BTreeMap<String, Range>, ProfileError> {
     let mut ranges = BTreeMap::new();
     for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
         let syntax = || ProfileError::Syntax { part: part.to_owned() };
         let (name, range) = part.split_once('=').ok_or_else(syntax)?;
         let name = name.trim();
-        if !Profile::SYMBOLS.contains(&name) {
+        if !is_known(name) {
             return Err(ProfileError::Unknown { name: name.to_owned() });
         }
         let range: Range = range.parse().map_err(|()| syntax())?;
@@ -209,6 +220,13 @@ mod tests {
             p.resolve(&["batch".into(), Dim::named("kv").plus(3)], End::Max),
             Some(vec![4, 131])
         );
+    }
+
+    #[test]
+    fn foreign_symbols_have_ranges_too() {
+        let p = Profile::of_any("N=3, height=1:2:4").unwrap();
+        assert_eq!(p.to_string(), "N=3:3:3,height=1:2:4");
+        assert!(Profile::of_any("N").is_err());
     }
 
     #[test]

@@ -49,9 +49,7 @@ pub fn prune(graph: &mut GraphProto) {
     for (at, node) in graph.node.iter().enumerate().rev() {
         if node.output.iter().any(|o| live.contains(o)) {
             keep[at] = true;
-            live.extend(node.input.iter().cloned());
-            let bodies = node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs));
-            bodies.for_each(|body| names_read(body, &mut live));
+            live.extend(reads(node));
         }
     }
     let mut keep = keep.into_iter();
@@ -64,6 +62,15 @@ pub fn prune(graph: &mut GraphProto) {
     graph.input.retain(|input| !dropped.contains(input.label()));
     let made: HashSet<_> = graph.node.iter().flat_map(|n| n.output.iter().cloned()).collect();
     graph.value_info.retain(|info| made.contains(info.label()));
+}
+
+/// All values that a node reads: its inputs, and what its bodies read, their own values included.
+#[must_use]
+pub fn reads(node: &NodeProto) -> HashSet<String> {
+    let mut names: HashSet<String> = node.input.iter().filter(|i| !i.is_empty()).cloned().collect();
+    let bodies = node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs));
+    bodies.for_each(|body| names_read(body, &mut names));
+    names
 }
 
 /// All names that a body reads, its own values included.

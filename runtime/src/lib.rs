@@ -5,13 +5,16 @@
 
 pub mod backend;
 pub mod backends;
+pub mod bisect;
 pub mod builder;
 pub mod builders;
 #[cfg(feature = "ort")]
 pub mod calibrate;
+pub mod inputs;
 pub mod libraries;
 pub mod manifest;
 pub mod npz;
+pub mod numbers;
 pub mod parity;
 pub mod tensor;
 pub mod tune;

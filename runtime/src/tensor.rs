@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use half::{bf16, f16};
 use onr_calibration::fp8;
 use onr_graphs::DType;
+use onr_onnx::ElemType;
 
 /// Named tensors: the inputs of a run, or its outputs.
 pub type Feeds = BTreeMap<String, HostTensor>;
@@ -159,6 +160,26 @@ impl HostTensor {
         }
     }
 
+    /// The elements as F64: floats, integers and codes alike; bools are 0 and 1.
+    #[must_use]
+    pub fn to_f64(&self) -> Vec<f64> {
+        fn wide<T: Copy>(values: &[T], of: impl Fn(T) -> f64) -> Vec<f64> {
+            values.iter().map(|x| of(*x)).collect()
+        }
+        match &self.data {
+            Data::F32(v) => wide(v, f64::from),
+            Data::F16(v) => wide(v, f64::from),
+            Data::BF16(v) => wide(v, f64::from),
+            Data::F8E4M3(v) => wide(v, |x| f64::from(x.to_f32())),
+            Data::I8(v) => wide(v, f64::from),
+            Data::F64(v) => v.clone(),
+            Data::I32(v) => wide(v, f64::from),
+            Data::U8(v) => wide(v, f64::from),
+            Data::I64(v) => wide(v, |x| x as f64),
+            Data::Bool(v) => wide(v, f64::from),
+        }
+    }
+
     /// The elements, if they are integers.
     #[must_use]
     pub fn as_i64(&self) -> Option<&[i64]> {
@@ -185,6 +206,24 @@ impl HostTensor {
         };
         Some(Self { shape: self.shape.clone(), data })
     }
+}
+
+/// The type of that number in a file; `None` for what no host tensor holds.
+#[must_use]
+pub fn dtype_of(elem: ElemType) -> Option<DType> {
+    Some(match elem {
+        ElemType::Float => DType::F32,
+        ElemType::Float16 => DType::F16,
+        ElemType::Bfloat16 => DType::BF16,
+        ElemType::Float8E4M3Fn => DType::F8E4M3,
+        ElemType::Int8 => DType::I8,
+        ElemType::Double => DType::F64,
+        ElemType::Int32 => DType::I32,
+        ElemType::Uint8 => DType::U8,
+        ElemType::Int64 => DType::I64,
+        ElemType::Bool => DType::Bool,
+        _ => return None,
+    })
 }
 
 /// Element types that a [`HostTensor`] is made from.

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use onr_calibration::Method;
 use onr_exporter::quantize::{Format, Part, TableFormat};
 use onr_graphs::{Filter, ItemInput, Precision};
+
+use super::pair::PairArgs;
 
 /// A model and its weights.
 #[derive(Debug, Args)]
@@ -187,34 +189,39 @@ Examples:
   onr parity engine --model model.toml --weights weights.safetensors --requests requests.jsonl
   onr parity engine --golden golden.safetensors
   onr parity graphs-fp32 graphs-fp16 --candidate ort,tract --junit parity.xml
+  onr parity --onnx model.fp16.onnx --against model.onnx --data inputs.npz
+  onr parity --onnx model.onnx --random --seed 1 --profile batch=4
 
 docs/parity.md explains the figures and how to record a golden file.")]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(group = ArgGroup::new("compared").required(true).args(["dirs", "onnx"]))]
 pub(crate) struct ParityArgs {
     #[command(subcommand)]
     pub(crate) other: Option<ParityCommand>,
     /// Directories that `onr export` or `onr build-engine` wrote
-    #[arg(value_name = "DIR", required = true)]
+    #[arg(value_name = "DIR")]
     pub(crate) dirs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) pair: PairArgs,
     /// Model configuration [default: the manifest's]
-    #[arg(long, value_name = "TOML")]
+    #[arg(long, value_name = "TOML", conflicts_with = "onnx")]
     pub(crate) model: Option<PathBuf>,
     /// Checkpoint to build the reference from [default: the manifest's, if its SHA-256 is right]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "onnx")]
     pub(crate) weights: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
-    /// Backends that run what lies in the directories; one of several that is not here is skipped
+    /// Backends that run what lies in the directories, or the model of --onnx; one of several that is not here is skipped
     #[arg(long, value_enum, value_delimiter = ',', default_value = "ort")]
     pub(crate) candidate: Vec<CandidateArg>,
     /// Backends that must be here
     #[arg(long, value_enum, value_name = "BACKENDS", value_delimiter = ',')]
     pub(crate) require: Vec<CandidateArg>,
     /// Inputs and outputs recorded by your own framework
-    #[arg(long, value_name = "SAFETENSORS")]
+    #[arg(long, value_name = "SAFETENSORS", conflicts_with = "onnx")]
     pub(crate) golden: Option<PathBuf>,
     /// Leave out what must hold between an engine's own answers
-    #[arg(long)]
+    #[arg(long, conflicts_with = "onnx")]
     pub(crate) no_relations: bool,
     /// Failures that are known, and why
     #[arg(long, value_name = "TOML")]
@@ -226,10 +233,10 @@ pub(crate) struct ParityArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) metrics: Option<PathBuf>,
     /// Do not check the files' hashes first
-    #[arg(long)]
+    #[arg(long, conflicts_with = "onnx")]
     pub(crate) no_verify: bool,
     /// Refuse requests that would otherwise be cut or counted
-    #[arg(long)]
+    #[arg(long, conflicts_with = "onnx")]
     pub(crate) strict: bool,
 }
 

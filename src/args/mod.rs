@@ -2,6 +2,7 @@
 
 mod build;
 mod data;
+mod pair;
 mod precision;
 mod rewrite;
 #[cfg(feature = "training")]
@@ -14,6 +15,7 @@ pub(crate) use build::{
     ParityArgs, ParityCommand, RecordArgs,
 };
 pub(crate) use data::{ImportArgs, InitArgs, InspectArgs, RequestsArgs, VerifyArgs};
+pub(crate) use pair::{BisectArgs, PairArgs};
 pub(crate) use precision::{CacheArgs, CalibrateArgs, CalibrateCommand, MergeArgs, TuneArgs};
 pub(crate) use rewrite::{CastArgs, HalfArg, IoArg, QuantizeArgs};
 #[cfg(feature = "training")]
@@ -87,8 +89,10 @@ pub(crate) enum Command {
     Quantize(QuantizeArgs),
     /// Put any ONNX model in FP16 or BF16, except where numbers or sums need FP32
     Cast(CastArgs),
-    /// Compare what lies in a directory with the CPU reference
-    Parity(ParityArgs),
+    /// Compare what lies in a directory with the CPU reference, or any two ONNX models
+    Parity(Box<ParityArgs>),
+    /// Find the first node that goes wrong, between two backends or two files
+    Bisect(BisectArgs),
     /// Measure what a precision costs: the order of candidates against FP32
     Accuracy(AccuracyArgs),
     /// Export, prove parity and compile TensorRT plans: the main job

@@ -21,7 +21,7 @@ use onr_runtime::{
     },
     builders::{TensorRtRtx, Trtexec},
     manifest::Manifest,
-    parity::{ParityJob, ParityReport, Reference, check, compare_onnx},
+    parity::{ParityJob, ParityReport, Reference, check},
 };
 use serde::Serialize;
 
@@ -29,6 +29,7 @@ use super::{
     describe::describe,
     export::{Staged, graph_table, publish, stage, unknown_weights},
     parity::{ROWS, candidate},
+    parity_pair::prove_one,
     typed::Typed,
 };
 use crate::{
@@ -220,7 +221,7 @@ impl Build<'_> {
         let file = OnnxFile::read(onnx)?;
         self.spare(onnx)?;
         let profile = profile(256, self.args.choices.profile.as_deref())?;
-        let report = compare_onnx(onnx, &TractBackend::new(), self.ort, &profile)?;
+        let report = prove_one(onnx, self.ort, &profile, self.context)?;
         let passed = report.passed();
         let mut manifest = Manifest::of_file(&profile);
         manifest.parity = Some(report);

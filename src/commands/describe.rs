@@ -18,7 +18,7 @@ pub(super) fn describe(report: &ParityReport, detail: Detail) -> String {
 
 fn head(report: &ParityReport) -> Vec<String> {
     let strength = match report.strength {
-        Strength::FromCheckpoint => "",
+        Strength::FromCheckpoint | Strength::OtherFile => "",
         Strength::Golden => " (recorded elsewhere)",
         Strength::SameFile => " (weaker: a wrong export would agree with itself)",
     };

@@ -1,6 +1,7 @@
 //! The work. Each verb takes its arguments and returns a report; none prints.
 
 mod accuracy;
+mod bisect;
 mod build_engine;
 mod calibrate;
 mod cast;
@@ -24,6 +25,7 @@ mod init;
 mod inspect;
 mod measure;
 mod parity;
+mod parity_pair;
 mod precision_report;
 mod quantize;
 mod requests;
@@ -65,6 +67,7 @@ pub(crate) fn run(command: Command, detail: Detail, context: &Context) -> anyhow
         Command::Quantize(args) => Shown::of(&quantize::run(&args, context)?, detail),
         Command::Cast(args) => Shown::of(&cast::run(&args, context)?, detail),
         Command::Parity(args) => Shown::of(&parity::run(&args, context)?, detail),
+        Command::Bisect(args) => Shown::of(&bisect::run(&args, context)?, detail),
         Command::Accuracy(args) => Shown::of(&accuracy::run(&args, context)?, detail),
         Command::BuildEngine(args) => Shown::of(&build_engine::run(&args, context)?, detail),
         Command::Inspect(args) => Shown::of(&inspect::run(&args)?, detail),

@@ -25,6 +25,7 @@ use onr_runtime::{
 };
 
 use self::outcome::{ParityDone, Run, SkippedBackend};
+use super::parity_pair;
 use crate::{
     args::{CandidateArg, ParityArgs, ParityCommand},
     context::{Context, Scratch},
@@ -35,6 +36,9 @@ use crate::{
 pub(crate) fn run(args: &ParityArgs, context: &Context) -> anyhow::Result<ParityDone> {
     if let Some(ParityCommand::Record(args)) = &args.other {
         return record::run(args, context);
+    }
+    if args.pair.onnx.is_some() {
+        parity_pair::check(args)?;
     }
     let excuses = args.excuses.as_deref().map(Excuse::read).transpose()?.unwrap_or_default();
     let mut done = ParityDone::default();
@@ -54,6 +58,13 @@ pub(crate) fn run(args: &ParityArgs, context: &Context) -> anyhow::Result<Parity
         }
     }
     let _scratch = Scratch::make()?;
+    if let Some(onnx) = &args.pair.onnx {
+        for candidate in &candidates {
+            let mut report = parity_pair::prove(onnx, &args.pair, candidate.as_ref(), context)?;
+            report.excuse(&excuses);
+            done.runs.push(Run { dir: onnx.clone(), report });
+        }
+    }
     for dir in &args.dirs {
         let proof = Proof { args, context, dir };
         proof.run(&candidates, &excuses, &mut done)?;

@@ -1,11 +1,11 @@
-//! Opinions on errors of calibration and precision.
+//! Opinions on errors of calibration, precision and bisection.
 
 use onr_calibration::{CalibrationError, trt_cache::CacheError};
 use onr_onnx::OnnxError;
 use onr_precision::{cast::CastError, qdq::QdqError};
-use onr_runtime::{calibrate::CalibrateError, npz::NpzError};
+use onr_runtime::{bisect::BisectError, calibrate::CalibrateError, npz::NpzError};
 
-use super::{Exit, of_run};
+use super::{Exit, of_export, of_parity, of_run};
 
 /// Exit code and hint, when the error is one of these.
 pub(super) fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<String>)> {
@@ -32,6 +32,9 @@ pub(super) fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit
     if cause.is::<OnnxError>() || cause.is::<QdqError>() {
         return Some((Exit::Wrong, None));
     }
+    if let Some(e) = cause.downcast_ref::<BisectError>() {
+        return Some((of_bisect(e), e.hint()));
+    }
     let (exit, hint) = match cause.downcast_ref::<CalibrateError>()? {
         CalibrateError::Run(run) | CalibrateError::Sample { cause: run, .. } => {
             (of_run(run), run.hint().map(str::to_owned))
@@ -41,4 +44,14 @@ pub(super) fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit
         _ => (Exit::Wrong, None),
     };
     Some((exit, hint))
+}
+
+fn of_bisect(e: &BisectError) -> Exit {
+    match e {
+        BisectError::Run(run) => of_run(run),
+        BisectError::Export(export) => of_export(export),
+        BisectError::Parity(parity) => of_parity(parity),
+        BisectError::Interrupted => Exit::Interrupted,
+        _ => Exit::Wrong,
+    }
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::World;
 
-const VERBS: [&str; 19] = [
+const VERBS: [&str; 20] = [
     "init",
     "import",
     "requests",
@@ -19,6 +19,7 @@ const VERBS: [&str; 19] = [
     "quantize",
     "cast",
     "parity",
+    "bisect",
     "accuracy",
     "build-engine",
     "inspect",

@@ -79,6 +79,21 @@ impl Header {
         elements.ok_or_else(|| format!("its shape {shape:?} is impossible"))?;
         Ok(Self { dtype: *dtype, shape })
     }
+
+    /// As NumPy writes it; `None` for a type that NumPy does not have.
+    pub(super) fn write(&self) -> Option<Vec<u8>> {
+        let (descr, _) = TYPES.iter().find(|(_, dtype)| *dtype == self.dtype)?;
+        let sizes: String = self.shape.iter().map(|n| format!("{n},")).collect();
+        let mut text =
+            format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({sizes}), }}");
+        // The elements begin at a multiple of 64 bytes.
+        const BEFORE: usize = 12;
+        let length = (BEFORE + text.len() + 1).next_multiple_of(64) - BEFORE;
+        text.extend(std::iter::repeat_n(' ', length - text.len() - 1));
+        text.push('\n');
+        let length = u32::try_from(text.len()).ok()?.to_le_bytes();
+        Some([&b"\x93NUMPY\x02\x00"[..], &length, text.as_bytes()].concat())
+    }
 }
 
 #[cfg(test)]

@@ -7,10 +7,12 @@ mod batches;
 mod error;
 mod fit;
 mod header;
+mod write;
 
 pub use batches::Batches;
 pub use error::NpzError;
 pub use fit::{InputSpec, inputs};
+pub use write::write_npz;
 
 use std::{fs::File, path::Path};
 

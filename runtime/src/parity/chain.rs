@@ -43,7 +43,7 @@ impl Stage<'_> {
 
 /// What stands in key/value slots that hold nothing; any float type holds it exactly, codes hold what
 /// [`Chain::as_passed`] says. A graph that reads or writes them shows.
-pub(super) const JUNK: f32 = 7.0;
+pub(crate) const JUNK: f32 = 7.0;
 
 impl<'a> Chain<'a> {
     /// Those graphs of `dir` that `wanted` names.
@@ -75,16 +75,14 @@ impl<'a> Chain<'a> {
         self.stages.values().find_map(|s| Some(s.session.as_ref()?.placement()))
     }
 
-    /// Runs one graph on what stands in `state`, types adapted to the graph's. Codes between graphs are numbers
-    /// here: every code survives that, and numbers are what can be compared.
-    ///
-    /// # Errors
-    /// [`ParityError::Run`] when the backend refuses the graph or fails, [`ParityError::Missing`]
-    /// when `state` lacks an input.
-    pub fn run(&mut self, kind: GraphKind, state: &Feeds) -> Result<Feeds, ParityError> {
-        let Some(stage) = self.stages.get_mut(&kind) else {
-            return Err(ParityError::Missing { graph: kind.name(), input: "graph".into() });
-        };
+    /// The file of a graph.
+    pub(crate) fn file(&self, kind: GraphKind) -> Option<&Path> {
+        self.stages.get(&kind).map(|stage| stage.file.as_path())
+    }
+
+    /// The inputs of a graph out of what stands in `state`, types adapted to the graph's.
+    pub(crate) fn feeds(&mut self, kind: GraphKind, state: &Feeds) -> Result<Feeds, ParityError> {
+        let stage = self.stage(kind)?;
         let mut feeds = Feeds::new();
         let graph = stage.graph;
         for info in &graph.inputs {
@@ -101,19 +99,39 @@ impl<'a> Chain<'a> {
             };
             feeds.insert(info.name.clone(), value);
         }
+        Ok(feeds)
+    }
+
+    fn stage(&mut self, kind: GraphKind) -> Result<&mut Stage<'a>, ParityError> {
+        let missing = ParityError::Missing { graph: kind.name(), input: "graph".into() };
+        self.stages.get_mut(&kind).ok_or(missing)
+    }
+
+    /// Runs one graph on what stands in `state`, types adapted to the graph's. Codes between graphs are numbers
+    /// here: every code survives that, and numbers are what can be compared.
+    ///
+    /// # Errors
+    /// [`ParityError::Run`] when the backend refuses the graph or fails, [`ParityError::Missing`]
+    /// when `state` lacks an input.
+    pub fn run(&mut self, kind: GraphKind, state: &Feeds) -> Result<Feeds, ParityError> {
+        let feeds = self.feeds(kind, state)?;
+        let backend = self.backend;
         let started = Instant::now();
+        let stage = self.stage(kind)?;
         let session = match &mut stage.session {
             Some(open) => open,
-            closed => closed.insert(self.backend.open(&stage.file)?),
+            closed => closed.insert(backend.open(&stage.file)?),
         };
         let outputs = session.run(&feeds)?;
-        self.elapsed += started.elapsed();
+        let spent = started.elapsed();
         let codes = stage.codes()?;
         let numbers = |(name, value): (String, HostTensor)| {
             let value = codes.decode(&name, value);
             (name, value)
         };
-        Ok(outputs.into_iter().map(numbers).collect())
+        let outputs = outputs.into_iter().map(numbers).collect();
+        self.elapsed += spent;
+        Ok(outputs)
     }
 
     /// What a number becomes that goes out of a graph under this name.

@@ -60,7 +60,7 @@ impl ParityJob<'_> {
         }
     }
 
-    pub(super) fn batches(&self) -> Vec<Batch> {
+    pub(crate) fn batches(&self) -> Vec<Batch> {
         let shape = BatchShape {
             rows: self.rows.min(self.requests.len()).max(1),
             seq_step: self.config.max_seq_len.div_ceil(self.lengths()),

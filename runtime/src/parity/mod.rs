@@ -14,8 +14,8 @@ mod error;
 mod excuse;
 mod golden;
 mod job;
-mod onnx;
 mod order;
+mod pair;
 mod reference;
 mod relations;
 mod report;
@@ -28,7 +28,8 @@ mod verdict;
 /// Row of a report that holds the logits of what `oneranker` retrieved, place by place.
 const RETRIEVED: &str = "retrieved logits";
 
-pub(crate) use chain::append_state;
+pub(crate) use chain::{JUNK, append_state};
+pub(crate) use run::{NEW, chain_of};
 
 pub use accuracy::{Accuracy, RequestAccuracy, Scoring};
 pub use batch::{Batch, BatchShape, batches};
@@ -39,8 +40,8 @@ pub use error::ParityError;
 pub use excuse::Excuse;
 pub use golden::{Golden, RecordJob, Recorded, Stamp, check_golden, record};
 pub use job::ParityJob;
-pub use onnx::compare_onnx;
 pub use order::{Ranked, kendall, ndcg, top_k_overlap};
+pub use pair::{Pair, compare_pair};
 pub use reference::Reference;
 pub use relations::{Relations, relations};
 pub use report::{Consistency, OrderParity, OutputParity, ParityReport, Strength, WorstRequest};

@@ -13,7 +13,7 @@ use super::{ParityError, job::graphs_of};
 /// candidates the same graphs with rounded weights, for 8-bit ones with the same products quantized.
 #[derive(Debug)]
 pub struct Reference {
-    pub(super) exact: Built,
+    pub(crate) exact: Built,
     pub(super) rounded: Option<Built>,
     /// SHA-256 of the checkpoint.
     checkpoint: String,
@@ -23,7 +23,7 @@ pub struct Reference {
 
 /// An export in a temporary directory.
 #[derive(Debug)]
-pub(super) struct Built {
+pub(crate) struct Built {
     pub(super) dir: TempDir,
     pub(super) graphs: Vec<ExportedGraph>,
 }

@@ -54,6 +54,8 @@ pub enum Strength {
     Golden,
     /// Two backends ran the same file: a wrong export would agree with itself.
     SameFile,
+    /// The reference is another file, for which nothing is known but its numbers.
+    OtherFile,
 }
 
 /// Differences of one output.
@@ -135,6 +137,7 @@ impl Strength {
             Self::FromCheckpoint => "from-checkpoint",
             Self::Golden => "golden",
             Self::SameFile => "same-file",
+            Self::OtherFile => "other-file",
         }
     }
 }

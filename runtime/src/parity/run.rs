@@ -17,7 +17,7 @@ use super::{
 use crate::tensor::Feeds;
 
 /// How many of each history's behaviours `append` gets as new ones.
-const NEW: usize = 4;
+pub(crate) const NEW: usize = 4;
 
 /// Compares a candidate with a reference built from the checkpoint.
 ///
@@ -77,7 +77,7 @@ fn short(sha256: &str) -> &str {
 }
 
 /// Graphs of the reference on its backend.
-pub(super) fn chain_of<'a>(job: &ParityJob<'a>, built: &'a Built) -> Chain<'a> {
+pub(crate) fn chain_of<'a>(job: &ParityJob<'a>, built: &'a Built) -> Chain<'a> {
     let all = graphs_of(job.options.item_input);
     Chain::new(job.reference, built.dir.path(), &built.graphs, all)
 }

@@ -16,6 +16,9 @@ pub(super) fn datum_type(dtype: DType) -> TractResult<DatumType> {
         DType::I8 => DatumType::I8,
         // Its codes: tract has no FP8.
         DType::F8E4M3 => DatumType::U8,
+        DType::F64 => DatumType::F64,
+        DType::I32 => DatumType::I32,
+        DType::U8 => DatumType::U8,
         DType::I64 => DatumType::I64,
         DType::Bool => DatumType::Bool,
         other => bail!("no element type {other}"),
@@ -34,9 +37,10 @@ pub(super) fn to_tract(tensor: &HostTensor) -> TractResult<TValue> {
         }
         Data::I64(values) => Tensor::from_shape(shape, values),
         Data::Bool(values) => Tensor::from_shape(shape, values),
-        Data::BF16(_) | Data::F64(_) | Data::I32(_) | Data::U8(_) => {
-            bail!("no element type {}", tensor.dtype())
-        }
+        Data::F64(values) => Tensor::from_shape(shape, values),
+        Data::I32(values) => Tensor::from_shape(shape, values),
+        Data::U8(values) => Tensor::from_shape(shape, values),
+        Data::BF16(_) => bail!("no element type {}", tensor.dtype()),
     };
     made.map(IntoTValue::into_tvalue)
 }
@@ -46,6 +50,9 @@ pub(super) fn from_tract(value: &Tensor, is_f8: bool) -> Result<HostTensor, Stri
     match value.datum_type() {
         DatumType::U8 if is_f8 => made(value, elements(value)?.into_iter().map(F8E4M3).collect()),
         DatumType::I8 => copy::<i8>(value),
+        DatumType::U8 => copy::<u8>(value),
+        DatumType::I32 => copy::<i32>(value),
+        DatumType::F64 => copy::<f64>(value),
         DatumType::F32 => copy::<f32>(value),
         DatumType::F16 => copy::<half::f16>(value),
         DatumType::I64 => copy::<i64>(value),

@@ -19,6 +19,7 @@ use super::{NAME, guarded, quant};
 use crate::{
     backend::RunError,
     backends::signature::{Axis, Input, Signature},
+    tensor::dtype_of,
 };
 
 /// A graph as the file has it, sizes still symbolic, constants in memory.
@@ -120,16 +121,7 @@ fn axis(dim: &DimensionProto) -> Axis {
 }
 
 fn dtype(onnx: i32) -> Option<DType> {
-    Some(match ElemType::of(onnx)? {
-        ElemType::Float => DType::F32,
-        ElemType::Float16 => DType::F16,
-        ElemType::Bfloat16 => DType::BF16,
-        ElemType::Float8E4M3Fn => DType::F8E4M3,
-        ElemType::Int8 => DType::I8,
-        ElemType::Int64 => DType::I64,
-        ElemType::Bool => DType::Bool,
-        _ => return None,
-    })
+    dtype_of(ElemType::of(onnx)?)
 }
 
 fn type_name(onnx: i32) -> String {
