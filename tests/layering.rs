@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-const ALLOWED: [(&str, &str, &[&str]); 12] = [
+const ALLOWED: [(&str, &str, &[&str]); 13] = [
     ("onr-graphs", "graphs", &[]),
     ("onr-onnx", "onnx", &[]),
     ("onr-calibration", "calibration", &[]),
@@ -30,6 +30,11 @@ const ALLOWED: [(&str, &str, &[&str]); 12] = [
         ],
     ),
     ("onr-report", "report", &[]),
+    (
+        "onr-mutation",
+        "mutation",
+        &["onr-graphs", "onr-onnx", "onr-exporter", "onr-requests", "onr-runtime"],
+    ),
     (
         "onr",
         ".",

@@ -4,12 +4,14 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod bisect;
+mod ci;
 mod directories;
 mod disk;
 mod help;
 mod libraries;
 mod models;
 mod output;
+mod parity;
 mod precision;
 mod requests;
 mod rewrite;

@@ -7,6 +7,7 @@ mod bench;
 mod cases;
 mod layout;
 mod shapes;
+mod values;
 
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ impl From<Option<String>> for Verdict {
 }
 
 /// Name and case, in the order of reports.
-const CASES: [(&str, Case); 12] = [
+const CASES: [(&str, Case); 14] = [
     ("repeated-runs", cases::repeated),
     ("concurrent-runs", cases::concurrent),
     ("identical-rows", cases::identical_rows),
@@ -51,6 +52,8 @@ const CASES: [(&str, Case); 12] = [
     ("permuted-candidates", cases::permuted_candidates),
     ("added-candidates", cases::added_candidates),
     ("padding", cases::padding),
+    ("strange-ids", values::strange_ids),
+    ("shifted-times", values::shifted_times),
     ("append", cases::append),
     ("profile.batch", shapes::batch),
     ("profile.seq", shapes::seq),

@@ -1,0 +1,243 @@
+//! A model, its reference, and wrong copies of it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use onr_exporter::{Checkpoint, ExportJob, ExportedGraph, Silent, WEIGHTS_FILE, export};
+use onr_graphs::{Filter, GraphKind, GraphOptions, ModelConfig, Precision, Profile};
+use onr_onnx::Model;
+use onr_requests::{Limits, Request, random_requests};
+use onr_runtime::{
+    backend::Backend,
+    bisect::{Options, bisect_directory},
+    parity::{ParityJob, ParityReport, Reference, check, relations},
+};
+use prost::Message as _;
+use rand::{Rng, SeedableRng, seq::SliceRandom as _};
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+use tempfile::TempDir;
+
+use crate::{
+    models::{random_config, random_weights},
+    operators::{Change, Operator},
+};
+
+/// Requests that parity runs.
+const REQUESTS: usize = 24;
+
+/// Candidates of a request.
+const CANDIDATES: usize = 16;
+
+/// An exported model and its reference.
+#[derive(Debug)]
+pub struct World {
+    /// The model.
+    pub config: ModelConfig,
+    /// How it was exported.
+    pub options: GraphOptions,
+    dir: TempDir,
+    graphs: Vec<ExportedGraph>,
+    reference: Reference,
+    requests: Vec<Request>,
+    profile: Profile,
+}
+
+/// A graph with one fault.
+#[derive(Debug, Clone, Serialize)]
+pub struct Mutant {
+    /// The graph.
+    pub graph: String,
+    /// The node.
+    pub node: String,
+    /// Its operator.
+    pub op: String,
+    /// The kind of fault.
+    pub operator: Operator,
+    /// The fault.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// What became of a mutant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "fate", rename_all = "kebab-case")]
+pub enum Fate {
+    /// An engine did not run it.
+    Refused {
+        /// Its words.
+        why: String,
+    },
+    /// Parity failed.
+    Killed {
+        /// The first check that failed.
+        check: String,
+        /// Did a relation break too?
+        by_relations: bool,
+        /// Did the comparison with the reference fail?
+        by_outputs: bool,
+    },
+    /// Nothing was seen.
+    Survived,
+}
+
+impl World {
+    /// The model of a seed, exported in a precision.
+    ///
+    /// # Errors
+    /// When something cannot be written.
+    pub fn new(seed: u64, precision: Precision) -> anyhow::Result<Self> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        // A norm over two or three numbers multiplies rounding errors by hundreds.
+        let config = std::iter::repeat_with(|| random_config(&mut rng)).find(|c| c.d_model >= 8);
+        let config = config.context("no model")?;
+        let filter = [Filter::None, Filter::Global, Filter::User][rng.random_range(0..3)];
+        let top_k = rng.random_range(1..config.n_items.min(9));
+        let options = GraphOptions { precision, filter, ..GraphOptions::new(top_k) };
+        let dir = tempfile::tempdir()?;
+        let weights = dir.path().join("weights.safetensors");
+        random_weights(&config, seed, &weights)?;
+        let checkpoint = Checkpoint::open(&weights)?;
+        let profile = Profile::for_model(config.max_seq_len).with("batch=1:4:8,candidates=1:16:40")?;
+        let job = ExportJob {
+            config: &config,
+            options: &options,
+            graphs: &GraphKind::ALL,
+            checkpoint: &checkpoint,
+            strict: true,
+            profile: &profile,
+            round_weights: None,
+            out: dir.path(),
+        };
+        let graphs = export(&job, &Silent)?.graphs;
+        let reference = Reference::build(&config, &options, &graphs, &checkpoint, None, &Silent)?;
+        let limits = Limits {
+            n_items: config.n_items,
+            n_actions: config.n_actions,
+            max_seq_len: config.max_seq_len,
+        };
+        let requests = random_requests(&limits, REQUESTS, seed, CANDIDATES);
+        Ok(Self { config, options, dir, graphs, reference, requests, profile })
+    }
+
+    /// Where the right graphs lie.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A random fault in a random graph, and the folder that has it.
+    ///
+    /// # Errors
+    /// When something cannot be read or written.
+    pub fn mutate(&self, rng: &mut ChaCha8Rng) -> anyhow::Result<(Mutant, TempDir)> {
+        loop {
+            let operator = Operator::ALL[rng.random_range(0..Operator::ALL.len())];
+            let graph = &self.graphs[rng.random_range(0..self.graphs.len())];
+            let file = self.file(self.dir(), graph);
+            let plain = Model::open(&file)?;
+            let mut places: Vec<usize> = (0..plain.graph().node.len()).collect();
+            places.shuffle(rng);
+            for at in places {
+                let mut model = plain.clone();
+                let node = &plain.graph().node[at];
+                let (name, op) = (node.label().to_owned(), node.op().to_owned());
+                let Some(change) = operator.apply(&mut model, at, rng) else { continue };
+                let mutant = Mutant { graph: graph.name.clone(), node: name, op, operator, change };
+                return Ok((mutant, self.folder_with(graph, &model)?));
+            }
+        }
+    }
+
+    fn file(&self, dir: &Path, graph: &ExportedGraph) -> PathBuf {
+        dir.join(format!("{}.onnx", graph.name))
+    }
+
+    /// The folder with one graph replaced.
+    fn folder_with(&self, changed: &ExportedGraph, model: &Model) -> anyhow::Result<TempDir> {
+        let dir = tempfile::tempdir()?;
+        fs::hard_link(self.dir().join(WEIGHTS_FILE), dir.path().join(WEIGHTS_FILE))?;
+        for graph in &self.graphs {
+            let to = self.file(dir.path(), graph);
+            if graph.name == changed.name {
+                fs::write(to, model.proto().encode_to_vec())?;
+            } else {
+                fs::hard_link(self.file(self.dir(), graph), to)?;
+            }
+        }
+        Ok(dir)
+    }
+
+    /// The comparison of a folder.
+    pub fn job<'a>(
+        &'a self,
+        dir: &'a Path,
+        candidate: &'a dyn Backend,
+        reference: &'a dyn Backend,
+    ) -> ParityJob<'a> {
+        ParityJob {
+            config: &self.config,
+            options: &self.options,
+            graphs: &self.graphs,
+            dir,
+            candidate,
+            reference,
+            requests: &self.requests,
+            requests_from: "drawn",
+            rows: 4,
+            eight_bits: false,
+            coded_keys: false,
+        }
+    }
+
+    /// What parity says of a folder, relations included.
+    ///
+    /// # Errors
+    /// When an engine refuses or fails.
+    pub fn parity(&self, job: &ParityJob<'_>) -> anyhow::Result<ParityReport> {
+        let mut report = check(job, &self.reference, &Silent)?;
+        report.checks.extend(relations(job, &self.profile, &Silent)?.checks);
+        Ok(report)
+    }
+
+    /// What becomes of a mutant.
+    #[must_use]
+    pub fn fate(&self, job: &ParityJob<'_>) -> Fate {
+        let report = match self.parity(job) {
+            Ok(report) => report,
+            Err(error) => return Fate::Refused { why: format!("{error:#}") },
+        };
+        let failed: Vec<&str> = report
+            .checks
+            .iter()
+            .filter(|check| check.failure().is_some())
+            .map(|check| check.name.as_str())
+            .collect();
+        let is_relation = |name: &&str| name.starts_with("relation.");
+        match failed.first() {
+            None => Fate::Survived,
+            Some(first) => Fate::Killed {
+                check: (*first).to_owned(),
+                by_relations: failed.iter().any(is_relation),
+                by_outputs: failed.iter().any(|name| !is_relation(&name)),
+            },
+        }
+    }
+
+    /// The nodes that `bisect` blames; none where it finds nothing.
+    ///
+    /// # Errors
+    /// When an engine refuses or fails.
+    pub fn blamed(&self, job: &ParityJob<'_>) -> anyhow::Result<Vec<String>> {
+        let found = bisect_directory(job, &self.reference, Options::default(), &Silent)?;
+        let fault = found.fault().and_then(|(_, finding)| finding.fault.as_ref());
+        let names = fault.map(|fault| {
+            let all = fault.nodes.iter().map(|node| node.name.clone());
+            std::iter::once(fault.node.name.clone()).chain(all).collect()
+        });
+        Ok(names.unwrap_or_default())
+    }
+}

@@ -1,0 +1,87 @@
+//! Many mutants, and what became of them.
+
+use onr_graphs::Precision;
+use onr_runtime::{
+    backends::{ort::OrtBackend, tract::TractBackend},
+    libraries::Search,
+};
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::{
+    mutant::{Fate, Mutant, World},
+    survivor::reason,
+};
+
+/// Mutants of one model.
+const PER_MODEL: u64 = 5;
+
+/// A mutant and what became of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// Seed of its model.
+    pub model: u64,
+    /// `fp32` or `fp16`.
+    pub precision: &'static str,
+    /// The fault.
+    #[serde(flatten)]
+    pub mutant: Mutant,
+    /// What became of it.
+    #[serde(flatten)]
+    pub fate: Fate,
+    /// The nodes that `bisect` names, for a mutant that outputs killed.
+    pub blamed: Option<Vec<String>>,
+    /// Why it survives, if that is known.
+    pub reason: Option<&'static str>,
+}
+
+impl Outcome {
+    /// Did bisect name the right node? `None` where it was not asked.
+    #[must_use]
+    pub fn is_named(&self) -> Option<bool> {
+        let blamed = self.blamed.as_ref()?;
+        Some(blamed.iter().any(|name| self.mutant.change.right.contains(name)))
+    }
+}
+
+/// Makes and judges about `count` mutants; the same seed gives the same ones.
+///
+/// # Errors
+/// When something cannot be written, or an engine is missing.
+pub fn run(
+    seed: u64,
+    count: u64,
+    seen: &(dyn Fn(&Outcome) + Sync),
+) -> anyhow::Result<Vec<Outcome>> {
+    let models: Vec<u64> = (0..count.div_ceil(PER_MODEL)).map(|n| seed * 1_000_000 + n).collect();
+    let all: anyhow::Result<Vec<Vec<Outcome>>> =
+        models.into_par_iter().map(|model| of_model(model, seen)).collect();
+    let mut all: Vec<Outcome> = all?.into_iter().flatten().collect();
+    all.truncate(usize::try_from(count)?);
+    Ok(all)
+}
+
+fn of_model(model: u64, seen: &(dyn Fn(&Outcome) + Sync)) -> anyhow::Result<Vec<Outcome>> {
+    let precision = if model % 2 == 0 { Precision::F32 } else { Precision::F16 };
+    let world = World::new(model, precision)?;
+    let (ort, tract) = (OrtBackend::new(Search::from_env()), TractBackend::new());
+    let mut rng = ChaCha8Rng::seed_from_u64(model ^ 0xbad);
+    let mut outcomes = Vec::new();
+    for _ in 0..PER_MODEL {
+        let (mutant, dir) = world.mutate(&mut rng)?;
+        let job = world.job(dir.path(), &ort, &tract);
+        let fate = world.fate(&job);
+        let blamed = match &fate {
+            Fate::Killed { by_outputs: true, .. } => Some(world.blamed(&job).unwrap_or_default()),
+            _ => None,
+        };
+        let reason = if fate == Fate::Survived { reason(&mutant) } else { None };
+        let precision = precision.name();
+        let outcome = Outcome { model, precision, mutant, fate, blamed, reason };
+        seen(&outcome);
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
+}
