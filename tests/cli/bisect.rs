@@ -118,7 +118,7 @@ fn what_is_saved_shows_it_again() {
     let outcome = world.run(&args.concat());
     assert_eq!(outcome.code, Some(4), "{}", outcome.err);
     let again = "see again  onr parity --onnx found/node.onnx --against found/against.onnx --data found/inputs.npz";
-    assert!(outcome.out.ends_with(again), "{}", outcome.out);
+    assert!(outcome.out.trim_end().ends_with(again), "{}", outcome.out);
     let words = ["--onnx", "found/node.onnx", "--against", "found/against.onnx"];
     let words = [&words[..], &["--data", "found/inputs.npz"]].concat();
     let parity = json(&world, 4, &[&["parity"], &words[..]].concat());
@@ -204,11 +204,12 @@ fn any_pair_is_compared() {
     );
     let nan = failures("nan.onnx");
     assert!(nan.iter().any(|f| f.contains("not finite")), "{nan:?}");
-    let nan = parity(4, &["--onnx", "graphs/encode.onnx", "--against", "nan.onnx", "--random"]);
-    let nan = nan["reports"][0]["failures"].to_string();
-    assert!(nan.contains("elements of the reference are NaN"), "{nan}");
-    let both = parity(4, &["--onnx", "nan.onnx", "--random"])["reports"][0]["failures"].to_string();
-    assert!(both.contains("elements of the reference are NaN"), "{both}");
+    // tract's Sigmoid makes a number of NaN.
+    for onnx in ["graphs/encode.onnx", "nan.onnx"] {
+        let words = ["--onnx", onnx, "--against", "nan.onnx", "--random", "--reference", "ort"];
+        let nan = parity(4, &words)["reports"][0]["failures"].to_string();
+        assert!(nan.contains("elements of the reference are NaN"), "{nan}");
+    }
 }
 
 #[test]

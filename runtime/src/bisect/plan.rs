@@ -143,15 +143,18 @@ pub(super) fn upstream<'n>(
             if side.constants.contains(&name) {
                 continue;
             }
-            match links.producer(&name) {
-                Some(producer) if region.nodes.contains(&producer) => {}
-                Some(producer) if !is_border(&name) => stack.push(producer),
-                Some(_) => drop(region.inputs.insert(name)),
-                None if side.inputs.iter().any(|i| i.name == name) => {
-                    drop(region.inputs.insert(name))
+            let is_input = match links.producer(&name) {
+                Some(producer) if region.nodes.contains(&producer) => false,
+                Some(producer) if !is_border(&name) => {
+                    stack.push(producer);
+                    false
                 }
-                // A value inside a body.
-                None => {}
+                Some(_) => true,
+                // Else a value inside a body.
+                None => side.inputs.iter().any(|i| i.name == name),
+            };
+            if is_input {
+                region.inputs.insert(name);
             }
         }
     }

@@ -18,12 +18,15 @@ pub(super) enum First {
     Together { value: usize, others: Vec<usize> },
 }
 
+/// Which of some values are wrong.
+type Answers<E> = Result<Vec<bool>, E>;
+
 /// From the wrong value `wrong` to the first one. `made_from` has the values that each value is made from,
 /// and `ask` says of values whether they are wrong.
 pub(super) fn search<E>(
     made_from: &[Vec<usize>],
     mut wrong: usize,
-    ask: &mut dyn FnMut(&[usize]) -> Result<Vec<bool>, E>,
+    ask: &mut dyn FnMut(&[usize]) -> Answers<E>,
 ) -> Result<First, E> {
     let mut right = HashSet::new();
     let mut width = WIDTH;
