@@ -207,11 +207,12 @@ fn any_pair_is_compared() {
     );
     let nan = against("nan.onnx");
     assert!(nan.iter().any(|f| f.contains("elements are not finite")), "{nan:?}");
-    let theirs = failures(&["--onnx", "graphs/encode.onnx", "--against", "nan.onnx", "--random"]);
-    let told = |all: &[String]| all.iter().any(|f| f.contains("of the reference are not finite"));
-    assert!(told(&theirs), "{theirs:?}");
-    let both = failures(&["--onnx", "nan.onnx", "--random"]);
-    assert!(told(&both), "{both:?}");
+    // tract's Sigmoid makes a number of NaN.
+    for onnx in ["graphs/encode.onnx", "nan.onnx"] {
+        let words = ["--onnx", onnx, "--against", "nan.onnx", "--random", "--reference", "ort"];
+        let nan = failures(&words);
+        assert!(nan.iter().any(|f| f.contains("of the reference are not finite")), "{nan:?}");
+    }
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 #[cfg(feature = "ort")]
 pub mod ort;
-#[cfg(any(feature = "ort", feature = "tract"))]
+#[cfg_attr(
+    not(any(feature = "ort", feature = "tract")),
+    expect(dead_code, reason = "inputs of models have axes too")
+)]
 pub(crate) mod signature;
 #[cfg(feature = "tract")]
 pub mod tract;
