@@ -68,15 +68,14 @@ pub(super) fn wrong_axis(site: &mut Site<'_>) -> Done {
 /// A choice that always takes one side.
 pub(super) fn drop_mask(site: &mut Site<'_>) -> Done {
     let own = site.own();
-    let node = site.node();
-    if node.op() != "Where" {
+    if site.node().op() != "Where" {
         return None;
     }
     let side: usize = if site.rng.random() { 1 } else { 2 };
     let condition = site.fresh(&own[0]);
     let always =
         onr_onnx::tensor(&condition, ElemType::Bool, &[], vec![u8::from(side == 1)]);
-    let old = node.input[0].clone();
+    let old = site.node().input[0].clone();
     let at = site.at;
     // Broadcast with the old condition, so that the shape stays.
     let op = if side == 1 { "Or" } else { "And" };

@@ -5,6 +5,7 @@ use std::{thread, time::Duration};
 use super::{
     super::{
         ParityError,
+        batch::Batch,
         chain::{JUNK, append_state},
         tolerance::Tolerance,
     },
@@ -16,7 +17,7 @@ use crate::tensor::{Feeds, HostTensor};
 use onr_graphs::GraphKind;
 
 /// New behaviours of `append`.
-const NEW: usize = 4;
+pub(super) const NEW: usize = 4;
 
 /// Runs at the same time, and how often each.
 const THREADS: usize = 2;
@@ -197,14 +198,25 @@ pub(super) fn appended(bench: &mut Bench<'_>, new: usize) -> Result<Verdict, Par
     if !bench.chain.has(GraphKind::Append) {
         return Ok(Verdict::Skipped("the directory has no graph append".into()));
     }
-    let batch = bench.batch.clone();
-    let (_, present) = &bench.plain[0];
-    let state = append_state(&batch, present, new, 0.0);
+    let (batch, plain) = (bench.batch.clone(), bench.plain.clone());
+    let wrong = grown(bench, &batch, &plain, new)?;
+    Ok(wrong.into())
+}
+
+/// What is wrong with the answers to histories that grew by up to `new` behaviours, where `whole` are those to whole
+/// ones.
+pub(super) fn grown(
+    bench: &mut Bench<'_>,
+    batch: &Batch,
+    whole: &Outputs,
+    new: usize,
+) -> Result<Option<String>, ParityError> {
+    let (_, present) = &whole[0];
+    let state = append_state(batch, present, new, 0.0);
     let grown = bench.chain.run(GraphKind::Append, &state)?;
     let grown: Feeds = grown.into_iter().filter(|(name, _)| present.contains_key(name)).collect();
-    let answers = bench.run_on(&batch, grown)?;
+    let answers = bench.run_on(batch, grown)?;
     // New behaviours attend to what codes stand for, those of a whole history to the numbers before.
     let tolerance = if bench.job.coded_keys { Tolerance::CODED_KEYS } else { bench.tolerance };
-    let both = (&bench.plain, &answers);
-    Ok(bench.differ_within(tolerance, &batch, both, &bench.layout())?.into())
+    bench.differ_within(tolerance, batch, (whole, &answers), &bench.layout())
 }

@@ -1,6 +1,13 @@
 //! Relations over what stands in the inputs.
 
-use super::{super::ParityError, Verdict, bench::Bench};
+use onr_graphs::GraphKind;
+
+use super::{
+    super::ParityError,
+    Verdict,
+    bench::Bench,
+    cases::{NEW, grown},
+};
 use crate::tensor::HostTensor;
 
 /// Added to all times: 272 years, beyond what 32 bits count.
@@ -8,11 +15,17 @@ const LATER: i64 = 1 << 33;
 
 /// An id outside the table reads row 0, as the padding does; one that 32 bits would cut to a real id too.
 pub(super) fn strange_ids(bench: &mut Bench<'_>) -> Result<Verdict, ParityError> {
-    let items = bench.job.config.n_items as i64;
-    let strange = [items, -1, (1 << 32) + 1, i64::MIN + 1, items + 7];
+    let config = bench.job.config;
     let (mut plain, mut odd) = (bench.batch.clone(), bench.batch.clone());
     let mut changed = 0;
-    for name in ["item_ids", "candidate_ids"] {
+    let tables = [
+        ("item_ids", config.n_items),
+        ("candidate_ids", config.n_items),
+        ("action_ids", config.n_actions),
+    ];
+    for (name, rows) in tables {
+        let rows = rows as i64;
+        let strange = [rows, -1, (1 << 32) + 1, i64::MIN + 1, rows + 7];
         let Some(tensor) = bench.batch.inputs.get(name) else { continue };
         let ids = tensor.as_i64().unwrap_or_default();
         // Every third id; the others are compared as they are.
@@ -25,10 +38,14 @@ pub(super) fn strange_ids(bench: &mut Bench<'_>) -> Result<Verdict, ParityError>
         odd.inputs.insert(name.into(), of(swap(&|at| strange[at / 3 % strange.len()])));
     }
     if changed == 0 {
-        return Ok(Verdict::Skipped("items come as vectors".into()));
+        return Ok(Verdict::Skipped("there are no ids".into()));
     }
     let (want, got) = (bench.run(&plain)?, bench.run(&odd)?);
-    Ok(bench.differ(&plain, &want, &got, &bench.layout())?.into())
+    let mut wrong = bench.differ(&plain, &want, &got, &bench.layout())?;
+    if wrong.is_none() && bench.chain.has(GraphKind::Append) {
+        wrong = grown(bench, &odd, &got, NEW)?.map(|why| format!("appended: {why}"));
+    }
+    Ok(wrong.into())
 }
 
 /// Only differences of times count: everything later by the same gives the same.
