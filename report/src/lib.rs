@@ -29,7 +29,7 @@ impl PrecisionReport {
     /// One HTML page. All text is escaped; what is not known or not a number is shown as "–".
     #[must_use]
     pub fn html(&self) -> String {
-        page::html(self)
+        page::precision(self)
     }
 
     /// The report as JSON, indented. Numbers that are not finite become `null`.
