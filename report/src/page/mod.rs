@@ -2,11 +2,13 @@
 
 mod frame;
 mod overlap;
+mod parity;
 mod parts;
 mod precision;
 mod scores;
 mod table;
 
+pub(crate) use parity::html as parity;
 pub(crate) use precision::html as precision;
 
 use frame::{Page, Section};
