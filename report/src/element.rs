@@ -54,9 +54,9 @@ impl Element {
         children.into_iter().fold(self, Self::child)
     }
 
-    /// A style sheet as it stands.
-    pub(crate) fn style(css: &'static str) -> Self {
-        Self { tag: "style", attributes: String::new(), body: css.into() }
+    /// Style sheets as they stand.
+    pub(crate) fn style(css: &[&str]) -> Self {
+        Self { tag: "style", attributes: String::new(), body: css.concat() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

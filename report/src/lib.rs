@@ -1,6 +1,7 @@
-//! Reports for people: figures in, one HTML page out that needs nothing else, or the same as JSON.
+//! Reports for people: figures in, one HTML page out that needs nothing else. [`PrecisionReport`] says what a
+//! precision costs and can be had as JSON, too; [`ParityPage`] says whether graphs compute what they should.
 //!
-//! The page has its style and its drawings inside, runs no script and loads nothing; it follows the reader's
+//! A page has its style and its drawings inside, runs no script and loads nothing; it follows the reader's
 //! choice of light or dark, and prints. The same report gives the same bytes: no dates, no random ids.
 //!
 //! Never here: measuring, reading or writing files, other crates of ours. Whoever measured fills in the fields.
@@ -12,8 +13,10 @@ mod page;
 mod svg;
 
 pub use data::{
-    Alone, Cell, Density, Figures, FileSize, GraphSize, Group, Left, LeftNode, Limit, Magnitudes,
-    PrecisionReport, Product, RequestRow, Requests, Scores, Sizes, Way,
+    Alone, Cell, Consistency, Density, Figures, FileSize, GraphSize, Group, Left, LeftNode, Limit,
+    Magnitudes, MissingBackend, OrderFigures, Outcome, OutputFigures, OutputLimit, ParityCheck,
+    ParityPage, ParityRun, PrecisionReport, Product, RequestRow, Requests, Scores, Sizes, Way,
+    WorstRequest,
 };
 
 /// Why a report can't be written.
@@ -29,7 +32,7 @@ impl PrecisionReport {
     /// One HTML page. All text is escaped; what is not known or not a number is shown as "–".
     #[must_use]
     pub fn html(&self) -> String {
-        page::html(self)
+        page::precision(self)
     }
 
     /// The report as JSON, indented. Numbers that are not finite become `null`.
@@ -38,5 +41,13 @@ impl PrecisionReport {
     /// [`ReportError::Json`], which no report is known to cause.
     pub fn json(&self) -> Result<String, ReportError> {
         Ok(serde_json::to_string_pretty(self)?)
+    }
+}
+
+impl ParityPage {
+    /// One HTML page. All text is escaped; what is not known or not a number is shown as "–".
+    #[must_use]
+    pub fn html(&self) -> String {
+        page::parity(self)
     }
 }

@@ -24,6 +24,17 @@ pub(crate) fn significant(value: f64, digits: usize) -> String {
     fixed(value, decimals)
 }
 
+/// A digit times a power of ten: `2e−7`, `0.05`, `100`.
+pub(crate) fn scientific(digit: u8, power: i32) -> String {
+    match power {
+        -3..=4 => {
+            let decimals = power.min(0).unsigned_abs() as usize;
+            fixed(f64::from(digit) * 10_f64.powi(power), decimals)
+        }
+        _ => format!("{digit}e{power}").replace('-', MINUS),
+    }
+}
+
 /// [`significant`] without zeros at the end of the decimals.
 pub(crate) fn exact(value: f64, digits: usize) -> String {
     let text = significant(value, digits);

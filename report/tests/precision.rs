@@ -1,55 +1,15 @@
 //! The page of a precision report: whole, escaped, the same each time, small, and sensible without sense.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod html;
 #[path = "../examples/precision/made_up.rs"]
 mod made_up;
 
+use html::{check, nothing_from_outside};
 use onr_report::{
     Alone, Density, Figures, FileSize, GraphSize, Group, Left, LeftNode, Limit, Magnitudes,
     PrecisionReport, Product, RequestRow, Requests, Scores, Sizes, Way,
 };
-
-/// Every element that is opened is closed, in order, and no id is there twice.
-fn check(html: &str) {
-    let mut open: Vec<&str> = Vec::new();
-    let mut ids = std::collections::HashSet::new();
-    let body = html.split_once("</style>").expect("a style sheet").1;
-    for tag in body.split('<').skip(1).map(|part| part.split_once('>').expect("a whole tag").0) {
-        for id in tag.split(" id=\"").skip(1) {
-            let id = id.split('"').next().unwrap();
-            assert!(ids.insert(id), "the id {id} is there twice");
-        }
-        let name = tag.split([' ', '/']).find(|n| !n.is_empty()).unwrap();
-        if tag.starts_with('/') {
-            if name != "head" && name != "html" {
-                assert_eq!(open.pop(), Some(name), "</{name}> ends something else");
-            }
-        } else if !tag.ends_with('/') && !["br", "wbr", "meta"].contains(&name) {
-            open.push(name);
-        }
-    }
-    assert!(open.is_empty(), "{open:?} stay open");
-    for link in body.split("href=\"#").skip(1).map(|l| l.split('"').next().unwrap()) {
-        assert!(ids.contains(link), "nothing has the id {link}");
-    }
-    for word in ["NaN", "inf", "Infinity"] {
-        let shown = |part: &str| part.split('>').nth(1).is_some_and(|text| text == word);
-        assert!(!body.split('<').any(shown), "{word} is shown");
-        for mark in ["=\"", " ", ":"] {
-            assert!(!body.contains(&format!("{mark}{word}\"")), "{word} is drawn");
-        }
-    }
-    for drawing in body.split("<svg").skip(1) {
-        let drawing = drawing.split("</svg>").next().unwrap();
-        assert!(drawing.contains("<title"), "a drawing has no title: {drawing:.80}");
-    }
-}
-
-fn nothing_from_outside(html: &str) {
-    for word in ["http:", "https:", "//", "<script", "<link", "<img", "@import", "url("] {
-        assert!(!html.contains(word), "{word}");
-    }
-}
 
 #[test]
 fn the_page_is_whole_and_needs_nothing() {

@@ -1,26 +1,13 @@
 //! Numbers that look like those of a model in INT8.
 
+#[path = "../made_up/dice.rs"]
+mod dice;
+
+use dice::Dice;
 use onr_report::{
     Alone, Figures, FileSize, GraphSize, Group, Left, LeftNode, Limit, Magnitudes, PrecisionReport,
     Product, RequestRow, Requests, Scores, Sizes, Way,
 };
-
-/// Numbers that look random and are the same each time.
-struct Dice(u64);
-
-impl Dice {
-    /// From 0 to 1.
-    fn even(&mut self) -> f64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// About normal.
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.even()).sum::<f64>() - 6.0
-    }
-}
 
 const K: u64 = 10;
 

@@ -1,10 +1,16 @@
 //! What a report says, before it is drawn. Shares are between 0 and 1, sizes are bytes.
 
 mod density;
+mod parity;
 mod products;
 mod requests;
 
 pub use density::{Cell, Density, Scores};
+pub(crate) use parity::Counts;
+pub use parity::{
+    Consistency, MissingBackend, OrderFigures, Outcome, OutputFigures, OutputLimit, ParityCheck,
+    ParityPage, ParityRun, WorstRequest,
+};
 pub use products::{Alone, Magnitudes, Product, Way};
 pub use requests::{Figures, Group, RequestRow, Requests};
 

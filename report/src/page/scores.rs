@@ -1,36 +1,31 @@
 //! Scores beside those of the reference.
 
-use super::{Section, many, panel, precision};
+use super::{many, panel};
 use crate::{
-    data::{Density, PrecisionReport},
-    element::{Element, el, text},
+    data::{Density, Scores},
+    element::{Element, text},
     number::{self, significant},
     svg::{Same, Scatter},
 };
 
-pub(super) fn section(report: &PrecisionReport) -> Option<Section> {
-    let scores = report.scores.as_ref()?;
-    let body = if scores.pairs.cells.is_empty() {
-        text("p", "No candidate has a score on both sides.").class("empty")
-    } else {
-        let pairs = draw(report, "pairs", &scores.pairs, Same::Diagonal);
-        let errors = draw(report, "errors", &scores.errors, Same::Zero);
-        el("div").class("panels").child(pairs).child(errors)
-    };
-    Some(Section { id: "scores", title: "Scores", body })
+/// Two drawings, or a sentence where there is nothing to draw. `what` says whose scores they are: `score in
+/// INT8`; ids begin with `prefix`.
+pub(super) fn panels(scores: &Scores, what: &str, prefix: &str) -> Vec<Element> {
+    if scores.pairs.cells.is_empty() {
+        return vec![text("p", "No candidate has a score on both sides.").class("empty")];
+    }
+    let draw = |id: &str, data, same| draw(data, what, &format!("{prefix}{id}"), same);
+    vec![draw("pairs", &scores.pairs, Same::Diagonal), draw("errors", &scores.errors, Same::Zero)]
 }
 
-fn draw(report: &PrecisionReport, id: &str, data: &Density, same: Same) -> Element {
-    let precision = precision(report);
+fn draw(data: &Density, what: &str, id: &str, same: Same) -> Element {
     let (title, y, caption) = match same {
-        Same::Diagonal => (
-            "Against the reference".to_owned(),
-            format!("score in {precision}"),
-            "On the dashed line nothing has changed.",
-        ),
+        Same::Diagonal => {
+            ("Against the reference", what.to_owned(), "On the dashed line nothing has changed.")
+        }
         Same::Zero => (
-            "Error by score".to_owned(),
-            format!("score in {precision} − reference"),
+            "Error by score",
+            format!("{what} − reference"),
             "A slope or a bow is a bias; width is noise. The order only suffers where neighbours are closer \
              than that.",
         ),
@@ -39,7 +34,7 @@ fn draw(report: &PrecisionReport, id: &str, data: &Density, same: Same) -> Eleme
     let ends = format!("y from {} to {}", significant(low, 3), significant(high, 3));
     let drawing = Scatter {
         id,
-        title: &title,
+        title,
         description: &format!(
             "{} in {} hexagons; {ends}.",
             many(data.points, "candidate"),
@@ -56,5 +51,5 @@ fn draw(report: &PrecisionReport, id: &str, data: &Density, same: Same) -> Eleme
         let n = number::count(data.not_finite);
         caption += &format!(" {n} more have a score that is not finite and are not drawn.");
     }
-    panel(&title, drawing.draw(), &caption)
+    panel(title, drawing.draw(), &caption)
 }

@@ -55,7 +55,7 @@ impl Bars<'_> {
         let widest =
             |f: fn(&Bar) -> &str| self.rows.iter().map(|r| width_of(f(r))).fold(0.0, f64::max);
         let names = widest(|r| &r.label).max(widest(|r| &r.note)).clamp(40.0, 170.0);
-        let paper = [names + 14.0, WIDTH - widest(|r| &r.written).max(34.0) - 10.0];
+        let paper = [names + 14.0, WIDTH - widest(|r| &r.written).max(34.0) - 14.0];
         let scale = Scale::nice(self.domain(), paper);
         let svg = drawing(self.id, bottom + 2.0 * FONT + 14.0, self.title, self.description)
             .child(axis::below(&scale, self.unit, self.name, [2.0, bottom]));

@@ -5,6 +5,7 @@
 mod axis;
 mod bars;
 mod columns;
+mod errors;
 mod magnitudes;
 mod scale;
 mod scatter;
@@ -12,6 +13,7 @@ mod size;
 
 pub(crate) use bars::{Bar, Bars, Mark};
 pub(crate) use columns::Columns;
+pub(crate) use errors::{ErrorPoint, ErrorRow, Errors};
 pub(crate) use magnitudes::{MagnitudePlot, sparkline};
 pub(crate) use scale::Unit;
 pub(crate) use scatter::{Same, Scatter};

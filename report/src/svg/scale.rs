@@ -10,6 +10,8 @@ pub(crate) enum Unit {
     Plain,
     /// Shares, in percent.
     Share,
+    /// Powers of ten: what is drawn are exponents.
+    Power,
 }
 
 /// A stretch of numbers on a stretch of paper.
@@ -68,7 +70,10 @@ impl Scale {
         let room = (self.paper[1] - self.paper[0]).abs();
         let mut found = Vec::new();
         for want in (1..=7).rev() {
-            found = self.some_ticks(want, unit);
+            found = match unit {
+                Unit::Power => self.powers(want),
+                _ => self.some_ticks(want, unit),
+            };
             let needed: f64 =
                 found.iter().map(|(_, t)| if across { width_of(t) + 14.0 } else { 26.0 }).sum();
             if needed <= room {
@@ -83,6 +88,19 @@ impl Scale {
         let (first, last) = (self.domain[0] / step - 1e-9, self.domain[1] / step + 1e-9);
         let range = first.ceil() as i64..=last.floor() as i64;
         range.map(|i| i as f64 * step).map(|v| (v, written(v, step, unit))).collect()
+    }
+
+    /// Powers of ten, and twice and five times these where more than a few are wanted.
+    fn powers(&self, want: usize) -> Vec<(f64, String)> {
+        let [low, high] = self.domain.map(|v| v.clamp(-300.0, 300.0));
+        let every = ((high - low) / want as f64).ceil().max(1.0) as i32;
+        let times: &[u8] = if want > 4 && high - low < 2.5 { &[1, 2, 5] } else { &[1] };
+        let powers = (low.floor() as i32..=high.floor() as i32).filter(|p| p % every == 0);
+        let all = powers.flat_map(|power| times.iter().map(move |n| (*n, power)));
+        let each = all.map(|(n, power)| {
+            (f64::from(n).log10() + f64::from(power), number::scientific(n, power))
+        });
+        each.filter(|(at, _)| (low - 1e-9..=high + 1e-9).contains(at)).collect()
     }
 }
 
@@ -157,6 +175,16 @@ mod tests {
                 assert!(scale.ticks(Unit::Plain, true).len() < 12, "{domain:?}");
             }
         }
+    }
+
+    #[test]
+    fn powers_are_ticked() {
+        let scale = Scale::new([-7.0, -2.0], [0.0, 330.0]);
+        let ticks: Vec<_> = scale.ticks(Unit::Power, true).into_iter().map(|t| t.1).collect();
+        assert_eq!(ticks, ["1e−7", "1e−6", "1e−5", "1e−4", "0.001", "0.01"]);
+        let one = Scale::new([-4.2, -3.0], [0.0, 330.0]).ticks(Unit::Power, true);
+        let one: Vec<_> = one.into_iter().map(|t| t.1).collect();
+        assert_eq!(one, ["1e−4", "2e−4", "5e−4", "0.001"]);
     }
 
     #[test]

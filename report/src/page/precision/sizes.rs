@@ -1,6 +1,6 @@
 //! Bytes before and after, by graph and by file.
 
-use super::{
+use super::super::{
     Section,
     table::{code, num, row, table},
 };
@@ -27,7 +27,7 @@ pub(super) fn section(report: &PrecisionReport) -> Option<Section> {
         .class("two")
         .children(sizes(by_graph, "Graph", &graphs, false))
         .children(sizes("Files of the export", "File", &files, true));
-    Some(Section { id: "sizes", title: "Sizes", body })
+    Some(Section::new("sizes", "Sizes", body))
 }
 
 fn sizes(caption: &str, what: &str, all: &[Size<'_>], sum: bool) -> Option<Element> {

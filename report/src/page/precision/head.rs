@@ -1,6 +1,9 @@
 //! Which model this is, what its precision costs in one sentence, and the key figures.
 
-use super::{precision, table::code};
+use super::{
+    super::parts::{Tile, facts, hash, or_none, tiles, words},
+    precision,
+};
 use crate::{
     data::{Figures, PrecisionReport},
     element::{Element, el, text},
@@ -12,10 +15,6 @@ pub(super) fn title(report: &PrecisionReport) -> String {
     format!("What {} costs: {}", precision(report), or_none(&report.model))
 }
 
-fn or_none(words: &str) -> &str {
-    if words.is_empty() { NONE } else { words }
-}
-
 /// All that stands above the sections.
 pub(super) fn header(report: &PrecisionReport) -> Element {
     let title = el("h1")
@@ -24,7 +23,7 @@ pub(super) fn header(report: &PrecisionReport) -> Element {
         .text(" costs ")
         .child(text("span", or_none(&report.model)).class("model"));
     let verdict = el("p").class("verdict").children(badge(report)).text(&sentence(report));
-    el("header").child(title).child(verdict).child(tiles(report)).child(facts(report))
+    el("header").child(title).child(verdict).child(figures(report)).child(compared(report))
 }
 
 /// Does the budget hold?
@@ -57,17 +56,9 @@ fn sentence(report: &PrecisionReport) -> String {
     words
 }
 
-/// A key figure: what it is, its value, what to know about it.
-type Tile = (String, String, String);
-
-fn tiles(report: &PrecisionReport) -> Element {
+fn figures(report: &PrecisionReport) -> Element {
     let scored = report.figures.iter().filter(|f| f.requests > 0);
-    let all = scored.flat_map(order).chain(cost(report));
-    let tile = |(name, value, note): Tile| {
-        let value = text("dd", &value).class("figure");
-        el("div").child(text("dt", &name)).child(value).child(text("dd", &note).class("note"))
-    };
-    el("dl").class("tiles").children(all.map(tile))
+    tiles(scored.flat_map(order).chain(cost(report)))
 }
 
 /// What becomes of the order.
@@ -112,19 +103,12 @@ fn cost(report: &PrecisionReport) -> Vec<Tile> {
 }
 
 /// What was compared.
-fn facts(report: &PrecisionReport) -> Element {
-    let fact =
-        |name: &str, value: Element| el("div").child(text("dt", name)).child(el("dd").child(value));
+fn compared(report: &PrecisionReport) -> Element {
     let requests = report.figures.map_or(0, |f| f.requests);
-    let calibration =
-        report.calibration.as_deref().map_or_else(|| text("span", "none needed"), hash);
-    let mut facts = vec![fact("Requests", text("span", &number::count(requests)))];
-    facts.extend(report.backend.iter().map(|b| fact("Scored by", text("span", b))));
-    facts.push(fact("Checkpoint", hash(&report.checkpoint)));
-    facts.push(fact("Calibration", calibration));
-    el("dl").class("facts").children(facts)
-}
-
-fn hash(hash: &str) -> Element {
-    if hash.is_empty() { text("span", NONE) } else { code(hash).class("hash") }
+    let calibration = report.calibration.as_deref().map_or_else(|| words("none needed"), hash);
+    let mut all = vec![("Requests", words(&number::count(requests)))];
+    all.extend(report.backend.iter().map(|b| ("Scored by", words(b))));
+    all.push(("Checkpoint", hash(&report.checkpoint)));
+    all.push(("Calibration", calibration));
+    facts(all)
 }

@@ -1,6 +1,9 @@
 //! One product: a row, and what it opens.
 
-use super::{figure, table::code};
+use super::super::{
+    parts::figure,
+    table::{code, row},
+};
 use crate::{
     data::{Magnitudes, Product, Way},
     element::{Element, el, text},
@@ -32,10 +35,7 @@ pub(super) fn body(at: usize, product: &Product, cells: Vec<Element>) -> Element
     let name = el("details").child(el("summary").child(code(&product.node)));
     let columns = cells.len() + 1;
     let more = el("td").attr("colspan", columns).child(more(at, product));
-    el("tbody")
-        .class("product")
-        .child(super::table::row(name, cells))
-        .child(el("tr").class("more").child(more))
+    el("tbody").class("product").child(row(name, cells)).child(el("tr").class("more").child(more))
 }
 
 fn more(at: usize, product: &Product) -> Element {

@@ -1,9 +1,6 @@
 //! What the words mean.
 
-use super::Section;
-use crate::element::{el, text};
-
-const TERMS: [(&str, &str); 13] = [
+pub(super) const TERMS: [(&str, &str); 13] = [
     ("Reference", "The same checkpoint in FP32, on the same requests."),
     (
         "Top-k overlap",
@@ -45,10 +42,3 @@ const TERMS: [(&str, &str); 13] = [
     ("Dead channel", "An output channel whose weights are all 0."),
     ("Units", "1 kB is 1,000 bytes; k, M and G count thousands, millions and thousand millions."),
 ];
-
-pub(super) fn section() -> Section {
-    let entry =
-        |(term, means): (&str, &str)| el("div").child(text("dt", term)).child(text("dd", means));
-    let body = el("dl").class("glossary").children(TERMS.map(entry));
-    Section { id: "glossary", title: "Glossary", body }
-}

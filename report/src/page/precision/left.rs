@@ -1,6 +1,6 @@
 //! What was left in a wider type, and why.
 
-use super::{
+use super::super::{
     Section, many,
     table::{code, num, row, table},
 };
@@ -24,7 +24,7 @@ pub(super) fn section(report: &PrecisionReport) -> Option<Section> {
     );
     let body =
         el("div").class("rules").child(text("p", &total)).children(rules.into_iter().map(rule));
-    Some(Section { id: "left", title: "Left in wider types", body })
+    Some(Section::new("left", "Left in wider types", body))
 }
 
 fn rule(left: &Left) -> Element {

@@ -1,6 +1,9 @@
 //! Products with weights: which hurt, what their activations look like, and where they are clipped.
 
-use super::{Section, many, panel, product_rows, table::table};
+use super::{
+    super::{Section, many, panel, table::table},
+    product_rows,
+};
 use crate::{
     data::{PrecisionReport, Product, Way},
     element::{Element, el, text},
@@ -41,7 +44,7 @@ pub(super) fn section(report: &PrecisionReport) -> Option<Section> {
                 .children(clipped(&report.products)),
         )
         .child(el("div").class("products").child(table));
-    Some(Section { id: "products", title: "Products", body })
+    Some(Section::new("products", "Products", body))
 }
 
 fn ways(products: &[&Product]) -> String {

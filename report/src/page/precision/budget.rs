@@ -1,6 +1,6 @@
 //! Limits of a budget beside what was found.
 
-use super::{
+use super::super::{
     Section,
     table::{narrow, num, row},
 };
@@ -21,7 +21,7 @@ pub(super) fn section(report: &PrecisionReport) -> Option<Section> {
         &heads,
         vec![rows],
     );
-    Some(Section { id: "budget", title: "Budget", body })
+    Some(Section::new("budget", "Budget", body))
 }
 
 fn limit(limit: &Limit) -> Element {
