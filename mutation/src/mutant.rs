@@ -101,7 +101,8 @@ impl World {
         let weights = dir.path().join("weights.safetensors");
         random_weights(&config, seed, &weights)?;
         let checkpoint = Checkpoint::open(&weights)?;
-        let profile = Profile::for_model(config.max_seq_len).with("batch=1:4:8,candidates=1:16:40")?;
+        let profile =
+            Profile::for_model(config.max_seq_len).with("batch=1:4:8,candidates=1:16:40")?;
         let job = ExportJob {
             config: &config,
             options: &options,

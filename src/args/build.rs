@@ -232,6 +232,9 @@ pub(crate) struct ParityArgs {
     /// Write the figures as Prometheus reads them
     #[arg(long, value_name = "FILE")]
     pub(crate) metrics: Option<PathBuf>,
+    /// Write a page with plots
+    #[arg(long, value_name = "HTML")]
+    pub(crate) report: Option<PathBuf>,
     /// Do not check the files' hashes first
     #[arg(long, conflicts_with = "onnx")]
     pub(crate) no_verify: bool,

@@ -195,6 +195,8 @@ fn failures(failures: &[String]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use onr_runtime::parity::Limit;
+
     use super::*;
 
     fn output(graph: &str, output: &str, error: f64) -> OutputParity {
@@ -209,6 +211,7 @@ mod tests {
             error_ratio: None,
             max_ulp: None,
             sqnr_db: None,
+            limit: Limit::Largest(1.0),
             worst_request: 0,
         }
     }

@@ -3,13 +3,14 @@
 mod junit;
 mod metrics;
 mod outcome;
+mod page;
 mod record;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use onr_exporter::{
-    Checkpoint,
+    Checkpoint, artifact,
     onnx::{OnnxFile, check_weights},
     read_model,
 };
@@ -69,14 +70,25 @@ pub(crate) fn run(args: &ParityArgs, context: &Context) -> anyhow::Result<Parity
         let proof = Proof { args, context, dir };
         proof.run(&candidates, &excuses, &mut done)?;
     }
-    let outputs = [(&args.junit, junit::text(&done)?), (&args.metrics, metrics::text(&done)?)];
+    write(args, &done)?;
+    Ok(done)
+}
+
+/// Writes the outcome for others to read.
+fn write(args: &ParityArgs, done: &ParityDone) -> anyhow::Result<()> {
+    type Text = fn(&ParityDone) -> anyhow::Result<String>;
+    let outputs: [(_, Text); 3] = [
+        (&args.junit, junit::text),
+        (&args.metrics, metrics::text),
+        (&args.report, |done| Ok(page::text(done))),
+    ];
     for (file, text) in outputs {
         if let Some(file) = file {
             let _made = make_parent(file)?;
-            onr_exporter::artifact::write(file, text.as_bytes())?;
+            artifact::write(file, text(done)?.as_bytes())?;
         }
     }
-    Ok(done)
+    Ok(())
 }
 
 /// The backends to run on, each once: those of `--candidate` and of `--require`.

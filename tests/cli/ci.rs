@@ -9,7 +9,10 @@ fn step() -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/actions/parity/action.yml");
     let text = fs::read_to_string(file).unwrap();
     let (_, script) = text.split_once("      run: |\n").unwrap();
-    script.lines().map(|line| line.strip_prefix("        ").unwrap_or(line).to_owned() + "\n").collect()
+    script
+        .lines()
+        .map(|line| line.strip_prefix("        ").unwrap_or(line).to_owned() + "\n")
+        .collect()
 }
 
 /// Runs it as a runner would: inputs are variables, `onr` is on the path.

@@ -37,10 +37,7 @@ fn a_matrix_of_directories_and_backends() {
         .iter()
         .map(|r| ["dir", "backend", "precision"].map(|key| r[key].as_str().unwrap()).join(" "))
         .collect();
-    assert_eq!(
-        names,
-        ["graphs ort fp32", "graphs tract fp32", "half ort fp16", "half tract fp16"]
-    );
+    assert_eq!(names, ["graphs ort fp32", "graphs tract fp32", "half ort fp16", "half tract fp16"]);
     let total: usize = runs.iter().map(|r| r["checks"].as_array().unwrap().len()).sum();
     let counts = &done["counts"];
     let counted = ["passed", "failed", "excused", "skipped"].map(|k| counts[k].as_u64().unwrap());
@@ -149,7 +146,8 @@ fn a_recording_judges_without_the_checkpoint() {
     let ratio = report["outputs"][0]["error_ratio"].as_f64().unwrap();
     assert!(ratio > 0.5 && ratio < 2.0, "the yardstick of FP16 is in the file: {ratio}");
     // Not its precision: no yardstick, a fixed tolerance.
-    let wide = json(&world.runs(&["parity", "graphs", "--golden", "golden.safetensors", "--json"]).out);
+    let wide =
+        json(&world.runs(&["parity", "graphs", "--golden", "golden.safetensors", "--json"]).out);
     assert_eq!(wide["reports"][0]["outputs"][0]["error_ratio"], Value::Null);
 
     let golden = ["parity", "graphs", "--golden", "golden.safetensors"];

@@ -12,9 +12,7 @@ impl Site<'_> {
     /// The constants that the node reads: input and tensor.
     fn constants(&self) -> Vec<(usize, TensorProto)> {
         let inputs = self.node().input.iter().enumerate();
-        inputs
-            .filter_map(|(at, name)| Some((at, self.model.initializer(name)?.clone())))
-            .collect()
+        inputs.filter_map(|(at, name)| Some((at, self.model.initializer(name)?.clone()))).collect()
     }
 
     /// Gives one input another constant.

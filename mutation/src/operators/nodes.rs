@@ -73,8 +73,7 @@ pub(super) fn drop_mask(site: &mut Site<'_>) -> Done {
     }
     let side: usize = if site.rng.random() { 1 } else { 2 };
     let condition = site.fresh(&own[0]);
-    let always =
-        onr_onnx::tensor(&condition, ElemType::Bool, &[], vec![u8::from(side == 1)]);
+    let always = onr_onnx::tensor(&condition, ElemType::Bool, &[], vec![u8::from(side == 1)]);
     let old = site.node().input[0].clone();
     let at = site.at;
     // Broadcast with the old condition, so that the shape stays.

@@ -113,16 +113,22 @@ pub struct RequestAccuracy {
 }
 
 impl RequestAccuracy {
-    /// Compares one request; `None` where it has no candidates.
+    /// Compares one request; `None` where it has no candidates. `tie` is in standard deviations of its scores.
     #[must_use]
     pub fn of(want: &Ranked, got: &Ranked, k: usize, tie: f64) -> Option<Self> {
+        Self::within(want, got, k, tie * deviation(&want.scores))
+    }
+
+    /// As [`of`](Self::of), with `tie` in the unit of the scores.
+    #[must_use]
+    pub fn within(want: &Ranked, got: &Ranked, k: usize, tie: f64) -> Option<Self> {
         let spread = deviation(&want.scores);
         let errors = want.scores.iter().zip(&got.scores).map(|(a, b)| (a - b).powi(2));
         let rms = (errors.sum::<f64>() / want.scores.len().max(1) as f64).sqrt();
         Some(Self {
-            overlap: top_k_overlap(want, got, k, tie * spread)?,
+            overlap: top_k_overlap(want, got, k, tie)?,
             overlap_exact: top_k_overlap(want, got, k, 0.0)?,
-            kendall: kendall(&want.scores, &got.scores, tie * spread).unwrap_or(1.0),
+            kendall: kendall(&want.scores, &got.scores, tie).unwrap_or(1.0),
             dc_reference: want.distribution_consistency()?,
             dc: got.distribution_consistency()?,
             score_error: if spread > 0.0 { rms / spread } else { 0.0 },

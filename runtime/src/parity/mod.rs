@@ -44,6 +44,8 @@ pub use order::{Ranked, kendall, ndcg, top_k_overlap};
 pub use pair::{Pair, compare_pair};
 pub use reference::Reference;
 pub use relations::{Relations, relations};
-pub use report::{Consistency, OrderParity, OutputParity, ParityReport, Strength, WorstRequest};
+pub use report::{
+    Consistency, OrderParity, OutputParity, ParityReport, RankedRequest, Strength, WorstRequest,
+};
 pub use run::check;
-pub use tolerance::Tolerance;
+pub use tolerance::{Limit, Tolerance};

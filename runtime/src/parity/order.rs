@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// One request's candidates with the last task's values, unique and without padding.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ranked {
     /// Candidate ids.
     pub ids: Vec<i64>,

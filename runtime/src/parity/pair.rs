@@ -79,6 +79,7 @@ pub fn compare_pair<E: From<ParityError>>(
         checks: Vec::new(),
         reference_seconds: want.spent.as_secs_f64(),
         candidate_seconds: got.spent.as_secs_f64(),
+        requests_ranked: Vec::new(),
     };
     judge_all(&outputs.measured(), tolerance(numbers, is_same), &mut report);
     Ok(report)

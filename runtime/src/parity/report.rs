@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     check::{Check, Status},
     excuse::Excuse,
+    order::Ranked,
+    tolerance::Limit,
 };
 
 /// What was compared with what, and how it went.
@@ -42,6 +44,9 @@ pub struct ParityReport {
     pub reference_seconds: f64,
     /// Seconds inside the candidate backend.
     pub candidate_seconds: f64,
+    /// Every request; not written.
+    #[serde(skip)]
+    pub requests_ranked: Vec<RankedRequest>,
 }
 
 /// How strong a comparison is as a proof.
@@ -81,6 +86,8 @@ pub struct OutputParity {
     pub max_ulp: Option<u64>,
     /// Power of the reference over that of the differences, in decibels; absent where nothing differs.
     pub sqnr_db: Option<f64>,
+    /// How far it may be.
+    pub limit: Limit,
     /// Index of the request with the largest difference.
     pub worst_request: usize,
 }
@@ -103,6 +110,17 @@ pub struct OrderParity {
     /// Mean of `1 - NDCG@k` of the candidate's order, where a candidate's gain is its reference score, from 0 for
     /// the request's lowest to 1 for its highest.
     pub ndcg_shift: f64,
+}
+
+/// A request with the candidates of both sides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RankedRequest {
+    /// What was asked; empty where nobody has kept it.
+    pub request: Request,
+    /// In the reference's eyes.
+    pub want: Ranked,
+    /// In the candidate's.
+    pub got: Ranked,
 }
 
 /// A request, and why it is named.

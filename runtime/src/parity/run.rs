@@ -12,7 +12,7 @@ use super::{
     reference::{Built, Reference},
     report::{ParityReport, Strength},
     retrieval::Retrieved,
-    verdict::{ranked_rows, verdict, worst},
+    verdict::{by_request, ranked_rows, verdict},
 };
 use crate::tensor::Feeds;
 
@@ -65,9 +65,10 @@ pub fn check(
         checks: Vec::new(),
         reference_seconds: want.elapsed.as_secs_f64(),
         candidate_seconds: got.elapsed.as_secs_f64(),
+        requests_ranked: Vec::new(),
     };
     verdict(&measured, job.tolerance(), &mut report);
-    report.worst = worst(&measured, job.requests, &report);
+    by_request(measured, job.requests, &mut report);
     Ok(report)
 }
 

@@ -1,6 +1,7 @@
 //! How far a candidate may be from the reference: data, with reasons.
 
 use onr_graphs::Precision;
+use serde::{Deserialize, Serialize};
 
 use super::compare::Difference;
 
@@ -27,6 +28,29 @@ pub enum Tolerance {
         tie: f64,
     },
 }
+
+/// How far an output may be from the reference's, in its own unit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "of", content = "value", rename_all = "kebab-case")]
+pub enum Limit {
+    /// Of the largest difference of an element.
+    Largest(f64),
+    /// Of the root mean square of all differences.
+    Rms(f64),
+}
+
+impl Limit {
+    /// The number.
+    #[must_use]
+    pub const fn value(self) -> f64 {
+        match self {
+            Self::Largest(value) | Self::Rms(value) => value,
+        }
+    }
+}
+
+/// The rms of an output that is nearly 0 counts as this.
+const SMALL: f64 = 1e-3;
 
 /// Top-k overlap that every precision must keep, ties forgiven.
 pub(super) const MIN_OVERLAP: f64 = 0.99;
@@ -106,24 +130,31 @@ impl Tolerance {
             let stray = difference.stray;
             return Some(format!("{stray} elements behind histories are not what was put there"));
         }
+        let limit = self.limit(difference, weights_only);
+        let error = match limit {
+            Limit::Largest(_) => difference.max_abs,
+            Limit::Rms(_) => difference.rms_error(),
+        };
+        (error > limit.value()).then(|| match (self, limit) {
+            (Self::WeightsOnly { ratio, .. }, limit) => {
+                let base = limit.value() / ratio;
+                format!("rms error {error:.1e} is above {ratio} x {base:.1e} (rounded weights)")
+            }
+            (_, Limit::Largest(limit)) => format!("error {error:.1e} is above {limit:.1e}"),
+            (_, Limit::Rms(limit)) => format!("rms error {error:.1e} is above {limit:.1e}"),
+        })
+    }
+
+    /// The limit of an output, in its own unit.
+    #[must_use]
+    pub fn limit(self, difference: &Difference, weights_only: Option<&Difference>) -> Limit {
         let rms = difference.rms_want();
         match self {
-            Self::Elements { times_rms } => {
-                let limit = times_rms * rms.max(1e-3);
-                (difference.max_abs > limit)
-                    .then(|| format!("error {:.1e} is above {limit:.1e}", difference.max_abs))
-            }
-            Self::Pooled { times_rms } => {
-                let limit = times_rms * rms.max(1e-3);
-                let error = difference.rms_error();
-                (error > limit).then(|| format!("rms error {error:.1e} is above {limit:.1e}"))
-            }
+            Self::Elements { times_rms } => Limit::Largest(times_rms * rms.max(SMALL)),
+            Self::Pooled { times_rms } => Limit::Rms(times_rms * rms.max(SMALL)),
             Self::WeightsOnly { ratio, floor, .. } => {
                 let base = weights_only.map_or(0.0, Difference::rms_error).max(floor * rms);
-                let error = difference.rms_error();
-                (error > ratio * base).then(|| {
-                    format!("rms error {error:.1e} is above {ratio} x {base:.1e} (rounded weights)")
-                })
+                Limit::Rms(ratio * base)
             }
         }
     }

@@ -8,8 +8,8 @@ use super::{
     compare::{Difference, Differences},
     job::Measured,
     order::{Ranked, kendall, ndcg, top_k_overlap},
-    report::{Consistency, OrderParity, OutputParity, ParityReport, WorstRequest},
-    tolerance::{MIN_OVERLAP, OVERLAP_K, Tolerance},
+    report::{Consistency, OrderParity, OutputParity, ParityReport, RankedRequest, WorstRequest},
+    tolerance::{Limit, MIN_OVERLAP, OVERLAP_K, Tolerance},
 };
 use crate::tensor::{Feeds, HostTensor};
 
@@ -33,7 +33,8 @@ pub(super) fn verdict(measured: &Measured, tolerance: Tolerance, report: &mut Pa
 pub(super) fn judge_all(measured: &Measured, tolerance: Tolerance, report: &mut ParityReport) {
     for (graph, output, difference) in measured.candidate.iter() {
         let base = weights_only(&measured.rounded, graph, output);
-        report.outputs.push(describe(graph, output, difference, base));
+        let limit = tolerance.limit(difference, base);
+        report.outputs.push(describe((graph, output), difference, base, limit));
         let wrong = tolerance.judge(difference, base);
         report.checks.push(Check::of(format!("{graph}.{output}"), wrong));
     }
@@ -82,10 +83,10 @@ fn weights_only<'a>(rounded: &'a Differences, graph: &str, output: &str) -> Opti
 }
 
 fn describe(
-    graph: &str,
-    output: &str,
+    (graph, output): (&str, &str),
     difference: &Difference,
     base: Option<&Difference>,
+    limit: Limit,
 ) -> OutputParity {
     let ratio = |base: &Difference| difference.rms_error() / base.rms_error();
     OutputParity {
@@ -99,6 +100,7 @@ fn describe(
         error_ratio: base.map(ratio).filter(|r| r.is_finite()),
         max_ulp: difference.max_ulp,
         sqnr_db: difference.sqnr_db(),
+        limit,
         worst_request: difference.worst_request,
     }
 }
@@ -122,12 +124,20 @@ fn order(ranked: &[(Ranked, Ranked)], tie: f64) -> Option<OrderParity> {
     })
 }
 
+/// Adds what is known of single requests.
+pub(super) fn by_request(measured: Measured, requests: &[Request], report: &mut ParityReport) {
+    report.worst = worst(&measured, requests, report);
+    let ranked = measured.ranked.into_iter().enumerate();
+    report.requests_ranked = ranked
+        .map(|(at, (want, got))| {
+            let request = requests.get(at).cloned().unwrap_or_default();
+            RankedRequest { request, want, got }
+        })
+        .collect();
+}
+
 /// The request with the lowest overlap, among equals the one whose scores are furthest off.
-pub(super) fn worst(
-    measured: &Measured,
-    requests: &[Request],
-    report: &ParityReport,
-) -> Option<WorstRequest> {
+fn worst(measured: &Measured, requests: &[Request], report: &ParityReport) -> Option<WorstRequest> {
     let order = report.order.as_ref()?;
     let figures = measured.ranked.iter().enumerate().filter_map(|(index, (want, got))| {
         let overlap = top_k_overlap(want, got, order.k, order.tie)?;

@@ -13,7 +13,7 @@ use super::{
         job::{Measured, ParityJob, version},
         report::{ParityReport, Strength},
         tolerance::Tolerance,
-        verdict::{judge_all, ranked_rows, verdict, verdict_on_order, worst},
+        verdict::{by_request, judge_all, ranked_rows, verdict, verdict_on_order},
     },
     Golden,
 };
@@ -64,6 +64,7 @@ pub fn check_golden(
         checks: Vec::new(),
         reference_seconds: 0.0,
         candidate_seconds: chain.elapsed.as_secs_f64(),
+        requests_ranked: Vec::new(),
     };
     match stamp.filter(|stamp| stamp.recorded.kind == kind) {
         Some(stamp) => {
@@ -76,7 +77,7 @@ pub fn check_golden(
         }
     }
     let requests = stamp.map_or(&[][..], |stamp| &stamp.recorded.requests);
-    report.worst = worst(&measured, requests, &report);
+    by_request(measured, requests, &mut report);
     Ok(report)
 }
 
