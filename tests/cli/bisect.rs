@@ -161,7 +161,7 @@ fn a_directory_is_searched_graph_by_graph() {
 }
 
 #[test]
-fn half_precision_is_no_fault() {
+fn fewer_bits_are_no_fault() {
     let world = world();
     for precision in ["fp16", "bf16"] {
         let words = ["--precision", precision, "--out", precision];
@@ -169,6 +169,10 @@ fn half_precision_is_no_fault() {
         let report = json(&world, 0, &["bisect", precision]);
         assert_eq!(report["found"], false, "{report:#}");
     }
+    world.runs(&["calibrate", "graphs", "--out", "ranges.json"]);
+    let codes = ["--precision", "int8", "--calibration", "ranges.json", "--kv", "int8"];
+    world.runs(&[&["export"], &crate::support::BOTH[..], &codes, &["--out", "int8"]].concat());
+    assert_eq!(json(&world, 0, &["bisect", "int8"])["graphs"].as_array().unwrap().len(), 5);
     let words = ["--onnx", "fp16/encode.onnx", "--against", "graphs/encode.onnx", "--random"];
     assert_eq!(json(&world, 0, &[&["parity"], &words[..]].concat())["passed"], true);
     // With no room for rounding, it adds up.

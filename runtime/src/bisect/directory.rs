@@ -98,9 +98,16 @@ fn one(
     options: Options,
     progress: &dyn Progress,
 ) -> Result<Finding, BisectError> {
-    let reference: Result<Vec<_>, _> = states.iter().map(|s| want.feeds(kind, s)).collect();
-    let candidate: Result<Vec<_>, _> = states.iter().map(|s| got.feeds(kind, s)).collect();
-    let batches = Batches { reference: &reference?, candidate: &candidate? };
+    let (mut reference, mut candidate) = (Vec::new(), Vec::new());
+    for state in states {
+        let feeds = got.feeds(kind, state)?;
+        // Both sides get the numbers that codes can hold: what they lose is lost before this graph.
+        let mut state = state.clone();
+        state.extend(got.decoded(kind, &feeds)?);
+        reference.push(want.feeds(kind, &state)?);
+        candidate.push(feeds);
+    }
+    let batches = Batches { reference: &reference, candidate: &candidate };
     let missing = || ParityError::Missing { graph: kind.name(), input: "graph".into() };
     let theirs = want.file(kind).ok_or_else(missing)?;
     let ours = got.file(kind).ok_or_else(missing)?;

@@ -102,6 +102,14 @@ impl<'a> Chain<'a> {
         Ok(feeds)
     }
 
+    /// What the codes among `feeds` stand for; nothing for what is no code.
+    pub(crate) fn decoded(&mut self, kind: GraphKind, feeds: &Feeds) -> Result<Feeds, ParityError> {
+        let codes = self.stage(kind)?.codes()?;
+        let coded =
+            feeds.iter().filter(|(_, value)| matches!(value.data(), Data::I8(_) | Data::F8E4M3(_)));
+        Ok(coded.map(|(name, value)| (name.clone(), codes.decode(name, value.clone()))).collect())
+    }
+
     fn stage(&mut self, kind: GraphKind) -> Result<&mut Stage<'a>, ParityError> {
         let missing = ParityError::Missing { graph: kind.name(), input: "graph".into() };
         self.stages.get_mut(&kind).ok_or(missing)
