@@ -2,7 +2,7 @@
 # that `make engine` and `make test` share each object file.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup engine test lint bench bench-calibration check-calibration movielens ablation precision clean
+.PHONY: help setup engine test lint bench bench-calibration check-calibration movielens ablation precision mutation clean
 
 # Extra arguments for cargo. `.ci/run` passes --locked.
 CARGO_FLAGS ?=
@@ -58,6 +58,10 @@ ablation: setup ## docs/ablation.md: what each part is for, on simulated logs. B
 precision: setup ## docs/precision-ml100k.md: what FP16, BF16, INT8 and FP8 cost on a trained model. A quarter of an hour
 	cargo build $(CARGO_BUILD_FLAGS)
 	$(PYTHON) scripts/precision.py
+
+mutation: setup ## docs/mutation.md: hundreds of faults planted in exported graphs, and what parity finds. Ten minutes
+	cargo build $(CARGO_BUILD_FLAGS)
+	target/release/onr-mutation --out docs/mutation.md
 
 clean: ## remove what was built (target, build); what `make setup` fetched stays in .onr
 	cargo clean

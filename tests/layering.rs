@@ -33,7 +33,14 @@ const ALLOWED: [(&str, &str, &[&str]); 13] = [
     (
         "onr-mutation",
         "mutation",
-        &["onr-graphs", "onr-onnx", "onr-exporter", "onr-requests", "onr-runtime"],
+        &[
+            "onr-graphs",
+            "onr-onnx",
+            "onr-calibration",
+            "onr-exporter",
+            "onr-requests",
+            "onr-runtime",
+        ],
     ),
     (
         "onr",

@@ -4,8 +4,11 @@
 //! graph. It is *killed* when it does not load, when outputs leave their tolerance, or when a relation breaks. A
 //! survivor needs a reason why it computes the same, or less than the tolerance apart: [`survivor`].
 
+pub mod curve;
+pub mod kind;
 pub mod models;
 pub mod mutant;
 pub mod operators;
 pub mod study;
 pub mod survivor;
+pub mod text;

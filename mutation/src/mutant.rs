@@ -6,13 +6,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use onr_exporter::{Checkpoint, ExportJob, ExportedGraph, Silent, WEIGHTS_FILE, export};
-use onr_graphs::{Filter, GraphKind, GraphOptions, ModelConfig, Precision, Profile};
+use onr_exporter::{Checkpoint, ExportedGraph, Silent, WEIGHTS_FILE};
+use onr_graphs::{Attention, Filter, GraphOptions, ModelConfig, Profile};
 use onr_onnx::Model;
 use onr_requests::{Limits, Request, random_requests};
 use onr_runtime::{
     backend::Backend,
-    bisect::{Options, bisect_directory},
+    bisect::{Numbers, Options, Tolerance, bisect_directory},
     parity::{ParityJob, ParityReport, Reference, check, relations},
 };
 use prost::Message as _;
@@ -22,6 +22,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::{
+    kind::{Kind, exported},
     models::{random_config, random_weights},
     operators::{Change, Operator},
 };
@@ -39,9 +40,12 @@ pub struct World {
     pub config: ModelConfig,
     /// How it was exported.
     pub options: GraphOptions,
+    kind: Kind,
     dir: TempDir,
     graphs: Vec<ExportedGraph>,
     reference: Reference,
+    /// The right graphs once more, for `bisect`.
+    twin: Reference,
     requests: Vec<Request>,
     profile: Profile,
 }
@@ -85,43 +89,36 @@ pub enum Fate {
 }
 
 impl World {
-    /// The model of a seed, exported in a precision.
+    /// The model of a seed, exported in a precision; with this attention, or any.
     ///
     /// # Errors
     /// When something cannot be written.
-    pub fn new(seed: u64, precision: Precision) -> anyhow::Result<Self> {
+    pub fn new(seed: u64, kind: Kind, attention: Option<Attention>) -> anyhow::Result<Self> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         // A norm over two or three numbers multiplies rounding errors by hundreds.
         let config = std::iter::repeat_with(|| random_config(&mut rng)).find(|c| c.d_model >= 8);
-        let config = config.context("no model")?;
+        let mut config = config.context("no model")?;
+        config.attention = attention.unwrap_or(config.attention);
         let filter = [Filter::None, Filter::Global, Filter::User][rng.random_range(0..3)];
         let top_k = rng.random_range(1..config.n_items.min(9));
-        let options = GraphOptions { precision, filter, ..GraphOptions::new(top_k) };
-        let dir = tempfile::tempdir()?;
-        let weights = dir.path().join("weights.safetensors");
-        random_weights(&config, seed, &weights)?;
-        let checkpoint = Checkpoint::open(&weights)?;
-        let profile =
-            Profile::for_model(config.max_seq_len).with("batch=1:4:8,candidates=1:16:40")?;
-        let job = ExportJob {
-            config: &config,
-            options: &options,
-            graphs: &GraphKind::ALL,
-            checkpoint: &checkpoint,
-            strict: true,
-            profile: &profile,
-            round_weights: None,
-            out: dir.path(),
-        };
-        let graphs = export(&job, &Silent)?.graphs;
-        let reference = Reference::build(&config, &options, &graphs, &checkpoint, None, &Silent)?;
+        let options = GraphOptions { precision: kind.base(), filter, ..GraphOptions::new(top_k) };
         let limits = Limits {
             n_items: config.n_items,
             n_actions: config.n_actions,
             max_seq_len: config.max_seq_len,
         };
         let requests = random_requests(&limits, REQUESTS, seed, CANDIDATES);
-        Ok(Self { config, options, dir, graphs, reference, requests, profile })
+        let dir = tempfile::tempdir()?;
+        let weights = dir.path().join("weights.safetensors");
+        random_weights(&config, seed, &weights)?;
+        let checkpoint = Checkpoint::open(&weights)?;
+        let profile =
+            Profile::for_model(config.max_seq_len).with("batch=1:4:8,candidates=1:16:40")?;
+        let (graphs, plan) = exported(kind, &config, &options, &checkpoint, &requests, dir.path())?;
+        let plan = plan.as_ref();
+        let reference = Reference::build(&config, &options, &graphs, &checkpoint, plan, &Silent)?;
+        let twin = Reference::twin(&config, &options, &graphs, &checkpoint, plan, &Silent)?;
+        Ok(Self { config, options, kind, dir, graphs, reference, twin, requests, profile })
     }
 
     /// Where the right graphs lie.
@@ -151,6 +148,26 @@ impl World {
                 return Ok((mutant, self.folder_with(graph, &model)?));
             }
         }
+    }
+
+    /// The right graphs.
+    #[must_use]
+    pub fn graphs(&self) -> &[ExportedGraph] {
+        &self.graphs
+    }
+
+    /// What the graphs are compared with.
+    #[must_use]
+    pub const fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    /// One of the right graphs.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn model(&self, graph: &str) -> anyhow::Result<Model> {
+        Ok(Model::open(&self.dir().join(format!("{graph}.onnx")))?)
     }
 
     fn file(&self, dir: &Path, graph: &ExportedGraph) -> PathBuf {
@@ -189,7 +206,7 @@ impl World {
             requests: &self.requests,
             requests_from: "drawn",
             rows: 4,
-            eight_bits: false,
+            eight_bits: self.kind == Kind::Int8,
             coded_keys: false,
         }
     }
@@ -223,7 +240,7 @@ impl World {
             Some(first) => Fate::Killed {
                 check: (*first).to_owned(),
                 by_relations: failed.iter().any(is_relation),
-                by_outputs: failed.iter().any(|name| !is_relation(&name)),
+                by_outputs: failed.iter().any(|name| !is_relation(name)),
             },
         }
     }
@@ -232,8 +249,20 @@ impl World {
     ///
     /// # Errors
     /// When an engine refuses or fails.
-    pub fn blamed(&self, job: &ParityJob<'_>) -> anyhow::Result<Vec<String>> {
-        let found = bisect_directory(job, &self.reference, Options::default(), &Silent)?;
+    pub fn blamed(
+        &self,
+        dir: &Path,
+        candidate: &dyn Backend,
+        reference: &dyn Backend,
+    ) -> anyhow::Result<Vec<String>> {
+        let numbers = Numbers::of_export(&self.options, self.kind == Kind::Int8);
+        let close = Options { tolerance: Some(Tolerance::of_twins(numbers)) };
+        let mut found =
+            bisect_directory(&self.job(dir, candidate, candidate), &self.twin, close, &Silent)?;
+        if found.fault().is_none() {
+            let job = self.job(dir, candidate, reference);
+            found = bisect_directory(&job, &self.reference, Options::default(), &Silent)?;
+        }
         let fault = found.fault().and_then(|(_, finding)| finding.fault.as_ref());
         let names = fault.map(|fault| {
             let all = fault.nodes.iter().map(|node| node.name.clone());

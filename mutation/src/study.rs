@@ -1,6 +1,5 @@
 //! Many mutants, and what became of them.
 
-use onr_graphs::Precision;
 use onr_runtime::{
     backends::{ort::OrtBackend, tract::TractBackend},
     libraries::Search,
@@ -11,6 +10,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
+    kind::Kind,
     mutant::{Fate, Mutant, World},
     survivor::reason,
 };
@@ -23,7 +23,7 @@ const PER_MODEL: u64 = 5;
 pub struct Outcome {
     /// Seed of its model.
     pub model: u64,
-    /// `fp32` or `fp16`.
+    /// `fp32`, `fp16` or `int8`.
     pub precision: &'static str,
     /// The fault.
     #[serde(flatten)]
@@ -64,8 +64,9 @@ pub fn run(
 }
 
 fn of_model(model: u64, seen: &(dyn Fn(&Outcome) + Sync)) -> anyhow::Result<Vec<Outcome>> {
-    let precision = if model % 2 == 0 { Precision::F32 } else { Precision::F16 };
-    let world = World::new(model, precision)?;
+    // As many in FP32, where faults show best, as in the other two.
+    let kind = [Kind::F32, Kind::F16, Kind::F32, Kind::Int8][(model % 4) as usize];
+    let world = World::new(model, kind, None)?;
     let (ort, tract) = (OrtBackend::new(Search::from_env()), TractBackend::new());
     let mut rng = ChaCha8Rng::seed_from_u64(model ^ 0xbad);
     let mut outcomes = Vec::new();
@@ -74,11 +75,16 @@ fn of_model(model: u64, seen: &(dyn Fn(&Outcome) + Sync)) -> anyhow::Result<Vec<
         let job = world.job(dir.path(), &ort, &tract);
         let fate = world.fate(&job);
         let blamed = match &fate {
-            Fate::Killed { by_outputs: true, .. } => Some(world.blamed(&job).unwrap_or_default()),
+            Fate::Killed { by_outputs: true, .. } => {
+                Some(world.blamed(dir.path(), &ort, &tract).unwrap_or_else(|e| vec![e.to_string()]))
+            }
             _ => None,
         };
-        let reason = if fate == Fate::Survived { reason(&mutant) } else { None };
-        let precision = precision.name();
+        let reason = match fate {
+            Fate::Survived => reason(&mutant, &world.config, &world.model(&mutant.graph)?),
+            _ => None,
+        };
+        let precision = kind.name();
         let outcome = Outcome { model, precision, mutant, fate, blamed, reason };
         seen(&outcome);
         outcomes.push(outcome);

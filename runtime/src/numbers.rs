@@ -1,5 +1,6 @@
 //! How narrow the numbers of a model are.
 
+use onr_graphs::{GraphOptions, Precision};
 use onr_onnx::{ElemType, Model, elem_types};
 use serde::Serialize;
 
@@ -34,6 +35,17 @@ impl Numbers {
             widths.max().unwrap_or(Self::F32).max(widest)
         };
         models.map(narrow).into_iter().max().unwrap_or(Self::F32)
+    }
+
+    /// Those of an export.
+    #[must_use]
+    pub const fn of_export(options: &GraphOptions, has_codes: bool) -> Self {
+        match options.precision {
+            _ if has_codes => Self::Codes,
+            Precision::F32 => Self::F32,
+            Precision::F16 => Self::F16,
+            Precision::BF16 => Self::BF16,
+        }
     }
 
     /// Its name in reports.

@@ -10,7 +10,10 @@ use onr_exporter::{Checkpoint, ExportError, artifact};
 use onr_graphs::{GraphOptions, Precision};
 use onr_requests::CheckOptions;
 use onr_runtime::{
-    bisect::{Cause, Fault, Finding, NodeName, Options, ValueError, bisect, bisect_directory},
+    bisect::{
+        Cause, Fault, Finding, NodeName, Numbers, Options, Tolerance, ValueError, bisect,
+        bisect_directory,
+    },
     manifest::Manifest,
     parity::{ParityJob, Reference},
     tensor::Feeds,
@@ -111,28 +114,39 @@ fn directory(dir: &Path, args: &BisectArgs, context: &Context) -> anyhow::Result
     let _scratch = Scratch::make()?;
     let progress = context.progress();
     let graphs = &manifest.graphs;
-    // The exact graphs are all that is asked for: no yardstick of rounded weights.
-    let exact = GraphOptions { precision: Precision::F32, ..options };
-    let built = Reference::build(&config, &exact, graphs, &weights, None, progress)?;
-    let job = ParityJob {
+    let mut job = ParityJob {
         config: &config,
         options: &options,
         graphs,
         dir,
         candidate: ours.as_ref(),
-        reference: theirs.as_ref(),
+        reference: ours.as_ref(),
         requests: &requests.list,
         requests_from: &requests.from,
         rows: ROWS,
         eight_bits: manifest.quantized.is_some(),
         coded_keys: manifest.quantized.as_ref().is_some_and(|q| q.kv.is_some()),
     };
-    let options = Options { tolerance: args.tolerance };
-    let found = bisect_directory(&job, &built, options, progress)?;
+    // First: are these the files that an export would write today? On one engine a small fault shows.
+    let plan = manifest.plan(dir)?;
+    let twin = Reference::twin(&config, &options, graphs, &weights, plan.as_ref(), progress)?;
+    let numbers = Numbers::of_export(&options, manifest.quantized.is_some());
+    let close = Options { tolerance: args.tolerance.or(Some(Tolerance::of_twins(numbers))) };
+    let mut found = bisect_directory(&job, &twin, close, progress)?;
+    let mut against = format!("the same graphs built anew, on {}", ours.name());
+    // Then: does the engine compute what they say, and does the precision hold it?
+    if found.fault().is_none() {
+        let exact = GraphOptions { precision: Precision::F32, ..options };
+        let built = Reference::build(&config, &exact, graphs, &weights, None, progress)?;
+        job.reference = theirs.as_ref();
+        let loose = Options { tolerance: args.tolerance };
+        found = bisect_directory(&job, &built, loose, progress)?;
+        against = format!("FP32 graphs of the checkpoint on {}", theirs.name());
+    }
     let graphs = found.graphs.iter().cloned();
     Ok(BisectDone {
         candidate: dir.to_owned(),
-        against: format!("FP32 graphs of the checkpoint on {}", theirs.name()),
+        against,
         inputs: requests.from,
         found: found.fault().is_some(),
         graphs: graphs

@@ -1,6 +1,7 @@
 //! The identities at the end of the contract, over random configurations.
 
 use onr_graphs::{GraphKind, GraphOptions, ModelConfig};
+use onr_mutation::models::random_config;
 use onr_runtime::{
     backend::Backend,
     tensor::{Feeds, HostTensor},
@@ -9,7 +10,7 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use crate::support::{Graphs, Users, World, apart, backends, random_config};
+use crate::support::{Graphs, Users, World, apart, backends};
 
 /// Float error of sums in another order.
 const TOLERANCE: f64 = 2e-5;

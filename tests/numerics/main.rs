@@ -4,7 +4,6 @@
 
 mod checker;
 mod engines;
-mod false_alarms;
 mod golden;
 mod half;
 mod identities;

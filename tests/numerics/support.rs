@@ -53,28 +53,6 @@ pub(crate) fn config(attention: Attention, fakes: usize, time_buckets: usize) ->
     }
 }
 
-/// Any model, from a seed.
-pub(crate) fn random_config(rng: &mut ChaCha8Rng) -> ModelConfig {
-    let n_layers = rng.random_range(1..=3);
-    let n_heads = rng.random_range(1..=3);
-    ModelConfig {
-        n_items: rng.random_range(12..80),
-        n_actions: rng.random_range(1..5),
-        d_model: n_heads * rng.random_range(2..=8_usize),
-        n_heads,
-        n_layers,
-        n_rank_layers: rng.random_range(1..=n_layers),
-        max_seq_len: rng.random_range(2..20),
-        attention: if rng.random() { Attention::Hstu } else { Attention::Softmax },
-        tasks: (0..rng.random_range(1..=4)).map(|n| format!("task-{n}")).collect(),
-        n_fake_items: [0, 0, 1, 5][rng.random_range(0..4)],
-        rel_pos_buckets: rng.random_range(1..10),
-        time_buckets: [0, 1, 8, 64, 145][rng.random_range(0..5)],
-        layer_norm_eps: 1e-5,
-        temperature: 0.1,
-    }
-}
-
 /// An exported model in a temporary directory.
 pub(crate) struct World {
     pub(crate) dir: TempDir,

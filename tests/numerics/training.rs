@@ -4,6 +4,7 @@ use onr_evaluation::Recommender;
 use onr_exporter::Silent;
 use onr_graphs::{GraphKind, GraphOptions, ModelConfig};
 use onr_interactions::Event;
+use onr_mutation::models::random_config;
 use onr_runtime::{
     backend::Backend,
     tensor::{Feeds, HostTensor},
@@ -12,7 +13,7 @@ use onr_training::{OneRanker, read_weights, write_weights};
 use rand::{Rng, SeedableRng, seq::index};
 use rand_chacha::ChaCha8Rng;
 
-use crate::support::{World, apart, backends, export_to, random_config};
+use crate::support::{World, apart, backends, export_to};
 
 const CANDIDATES: usize = 6;
 

@@ -10,6 +10,19 @@ impl Tolerance {
     /// Errors of single elements may be this many times the rms of all errors.
     pub const ELEMENTS_PER_RMS: f64 = 5.0;
 
+    /// The same for two files of one precision on one engine, of which one is known to be right: only orders of sums
+    /// and what an engine fuses can differ, a few roundings of the narrowest numbers.
+    #[must_use]
+    pub const fn of_twins(numbers: Numbers) -> f64 {
+        match numbers {
+            Numbers::F32 => 1e-5,
+            Numbers::F16 => 4e-3,
+            Numbers::BF16 => 3e-2,
+            // A number on the border of two codes gets the other one.
+            Numbers::Codes => 4e-2,
+        }
+    }
+
     /// The largest error of an element, relative to the element or to the rms of its value.
     #[must_use]
     pub const fn of(numbers: Numbers) -> f64 {

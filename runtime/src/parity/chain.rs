@@ -227,7 +227,7 @@ fn copy_rows<T: Copy + Default>(
 }
 
 /// `[B, H, S, Dh]` with `filler` in slots from `len(b)` on.
-fn filled(kv: &HostTensor, filler: f32, len: impl Fn(usize) -> usize) -> HostTensor {
+pub(super) fn filled(kv: &HostTensor, filler: f32, len: impl Fn(usize) -> usize) -> HostTensor {
     let (Some(mut data), &[rows, heads, slots, width]) = (kv.to_f32(), kv.shape()) else {
         return kv.clone();
     };

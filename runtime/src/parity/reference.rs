@@ -58,29 +58,7 @@ impl Reference {
         progress: &dyn Progress,
     ) -> Result<Self, ParityError> {
         let wide = GraphOptions { precision: Precision::F32, ..*options };
-        let fused = graphs.iter().any(|g| g.name == GraphKind::OneRanker.name());
-        let mut kinds = graphs_of(options.item_input).to_vec();
-        kinds.retain(|kind| fused || *kind != GraphKind::OneRanker);
-        // tract takes any shape; a small batch keeps large catalogues from being refused here.
-        let profile = Profile::for_model(cfg.max_seq_len).at_batch(1);
-        let built = |round_weights| {
-            let dir = Built::empty()?;
-            let job = ExportJob {
-                config: cfg,
-                options: &wide,
-                graphs: &kinds,
-                checkpoint,
-                strict: false,
-                profile: &profile,
-                round_weights,
-                out: dir.path(),
-            };
-            let exported = export(&job, progress)?;
-            Ok::<_, ParityError>((
-                Built { dir, graphs: exported.graphs },
-                exported.checkpoint.sha256,
-            ))
-        };
+        let built = |round| built(cfg, &wide, graphs, checkpoint, round, progress);
         let (exact, sha256) = built(None)?;
         let rounded = match (plan, options.precision) {
             (None, Precision::F32) => None,
@@ -90,6 +68,27 @@ impl Reference {
         };
         let format = plan.and_then(|plan| plan.format);
         Ok(Self { exact, rounded, checkpoint: sha256, format })
+    }
+
+    /// The candidate's own graphs built anew, in its own precision and with its own plan, in the place of the exact
+    /// ones: what its files should be.
+    ///
+    /// # Errors
+    /// [`ParityError::Export`].
+    pub fn twin(
+        cfg: &ModelConfig,
+        options: &GraphOptions,
+        graphs: &[ExportedGraph],
+        checkpoint: &Checkpoint,
+        plan: Option<&Plan>,
+        progress: &dyn Progress,
+    ) -> Result<Self, ParityError> {
+        let (built, checkpoint) = built(cfg, options, graphs, checkpoint, None, progress)?;
+        let exact = match plan {
+            Some(plan) => built.quantized(plan)?,
+            None => built,
+        };
+        Ok(Self { exact, rounded: None, checkpoint, format: plan.and_then(|plan| plan.format) })
     }
 
     /// Where its graphs lie.
@@ -109,4 +108,33 @@ impl Reference {
     pub fn checkpoint_sha256(&self) -> &str {
         &self.checkpoint
     }
+}
+
+/// The stages of the split, and the fused graph if the candidate has it, in a temporary directory; with the SHA-256
+/// of the checkpoint.
+fn built(
+    cfg: &ModelConfig,
+    options: &GraphOptions,
+    graphs: &[ExportedGraph],
+    checkpoint: &Checkpoint,
+    round_weights: Option<Precision>,
+    progress: &dyn Progress,
+) -> Result<(Built, String), ParityError> {
+    let fused = graphs.iter().any(|g| g.name == GraphKind::OneRanker.name());
+    let mut kinds = graphs_of(options.item_input).to_vec();
+    kinds.retain(|kind| fused || *kind != GraphKind::OneRanker);
+    let dir = Built::empty()?;
+    let job = ExportJob {
+        config: cfg,
+        options,
+        graphs: &kinds,
+        checkpoint,
+        strict: false,
+        // tract takes any shape; a small batch keeps large catalogues from being refused here.
+        profile: &Profile::for_model(cfg.max_seq_len).at_batch(1),
+        round_weights,
+        out: dir.path(),
+    };
+    let exported = export(&job, progress)?;
+    Ok((Built { dir, graphs: exported.graphs }, exported.checkpoint.sha256))
 }

@@ -10,7 +10,7 @@ use crate::{
 const PREFIX: &str = "relation.";
 
 /// What each says.
-const MEANINGS: [(&str, &str); 12] = [
+const MEANINGS: [(&str, &str); 16] = [
     ("repeated-runs", "The same batch again gives the same bits."),
     ("concurrent-runs", "Sessions that run at the same time do not disturb each other."),
     ("identical-rows", "A request that stands in all rows of a batch has the same answer in each."),
@@ -18,6 +18,16 @@ const MEANINGS: [(&str, &str); 12] = [
     ("permuted-candidates", "Candidates in another order keep their scores."),
     ("added-candidates", "More candidates do not change the scores of those that were there."),
     ("padding", "What stands in the slots behind a history does not matter."),
+    ("stale-slots", "Keys and values in slots behind a history do not matter."),
+    (
+        "strange-ids",
+        "Ids outside the table, also those that 32 bits would cut to real ones, read row 0.",
+    ),
+    (
+        "shifted-times",
+        "All times of a request later by the same, beyond 32 bits, give the same answers.",
+    ),
+    ("sold-out", "Where fewer items are in stock than are asked for, id 0 fills the rest."),
     ("append", "A history that grew gives the answers of one that came whole."),
     ("profile.batch", "Answers are the same at every batch size of the profile."),
     ("profile.seq", "Answers are the same at every padded length of histories."),

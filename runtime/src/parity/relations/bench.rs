@@ -89,6 +89,22 @@ impl<'a> Bench<'a> {
         run(&mut self.chain, batch)
     }
 
+    /// What is wrong where two batches must have the same bits from the fused graph: numbers that differ in what does
+    /// not count.
+    pub(super) fn fused_alike(
+        &mut self,
+        first: &Batch,
+        second: &Batch,
+    ) -> Result<Option<String>, ParityError> {
+        if !self.chain.has(GraphKind::OneRanker) {
+            return Ok(None);
+        }
+        let want = self.chain.run(GraphKind::OneRanker, &first.inputs)?;
+        let got = self.chain.run(GraphKind::OneRanker, &second.inputs)?;
+        let other = want.iter().find(|(name, tensor)| got.get(*name) != Some(*tensor));
+        Ok(other.map(|(name, _)| format!("oneranker.{name} has other bits")))
+    }
+
     /// `generate` and `rank` on keys and values that are there.
     pub(super) fn run_on(&mut self, batch: &Batch, present: Feeds) -> Result<Outputs, ParityError> {
         run_on(&mut self.chain, batch, present)

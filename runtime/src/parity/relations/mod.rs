@@ -44,7 +44,7 @@ impl From<Option<String>> for Verdict {
 }
 
 /// Name and case, in the order of reports.
-const CASES: [(&str, Case); 14] = [
+const CASES: [(&str, Case); 16] = [
     ("repeated-runs", cases::repeated),
     ("concurrent-runs", cases::concurrent),
     ("identical-rows", cases::identical_rows),
@@ -52,8 +52,10 @@ const CASES: [(&str, Case); 14] = [
     ("permuted-candidates", cases::permuted_candidates),
     ("added-candidates", cases::added_candidates),
     ("padding", cases::padding),
+    ("stale-slots", values::stale_slots),
     ("strange-ids", values::strange_ids),
     ("shifted-times", values::shifted_times),
+    ("sold-out", values::sold_out),
     ("append", cases::append),
     ("profile.batch", shapes::batch),
     ("profile.seq", shapes::seq),
