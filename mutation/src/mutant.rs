@@ -226,7 +226,10 @@ impl World {
     pub fn fate(&self, job: &ParityJob<'_>) -> Fate {
         let report = match self.parity(job) {
             Ok(report) => report,
-            Err(error) => return Fate::Refused { why: format!("{error:#}") },
+            Err(error) => {
+                let folder = format!("{}/", job.dir.display());
+                return Fate::Refused { why: format!("{error:#}").replace(&folder, "") };
+            }
         };
         let failed: Vec<&str> = report
             .checks

@@ -53,11 +53,12 @@ impl ParityJob<'_> {
     }
 
     /// How far the candidate may be from the reference.
-    pub(super) const fn tolerance(&self) -> Tolerance {
-        match self.eight_bits {
+    pub(super) fn tolerance(&self) -> Tolerance {
+        let one_layer = match self.eight_bits {
             true => Tolerance::QUANTIZED,
             false => Tolerance::of(self.options.precision),
-        }
+        };
+        one_layer.through(self.config.n_layers)
     }
 
     pub(crate) fn batches(&self) -> Vec<Batch> {

@@ -75,10 +75,23 @@ impl Tolerance {
             // NVIDIA's own tests allow twice the error of the half-precision reference. Rounding the
             // weights is the part of that error that no implementation can avoid.
             // The floor is what three roundings of numbers of that size cost (of the operand, the
-            // product and the output; 2.5e-4 rms each): in a shallow graph, and on a handful of
-            // numbers, the weights' share can be smaller by chance.
+            // product and the output; 2.5e-4 rms each), in every layer: in a shallow graph, and on
+            // a handful of numbers, the weights' share can be smaller by chance. Some five to six
+            // roundings a layer were measured; twice the floor is ten.
             Precision::F16 => Self::WeightsOnly { ratio: 2.0, floor: 4e-4, tie: 1.0 },
             Precision::BF16 => Self::WeightsOnly { ratio: 2.0, floor: 3.2e-3, tie: 1.0 },
+        }
+    }
+
+    /// The same for a model of so many layers: what rounding activations costs adds up, layer by layer, as squares do.
+    #[must_use]
+    pub fn through(self, layers: usize) -> Self {
+        match self {
+            Self::WeightsOnly { ratio, floor, tie } => {
+                let floor = floor * (layers.max(1) as f64).sqrt();
+                Self::WeightsOnly { ratio, floor, tie }
+            }
+            other => other,
         }
     }
 
