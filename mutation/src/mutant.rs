@@ -13,7 +13,7 @@ use onr_requests::{Limits, Request, random_requests};
 use onr_runtime::{
     backend::Backend,
     bisect::{Numbers, Options, Tolerance, bisect_directory},
-    parity::{ParityJob, ParityReport, Reference, check, relations},
+    parity::{ParityJob, ParityReport, Reference, check, check_twin, relations},
 };
 use prost::Message as _;
 use rand::{Rng, SeedableRng, seq::SliceRandom as _};
@@ -217,6 +217,7 @@ impl World {
     /// When an engine refuses or fails.
     pub fn parity(&self, job: &ParityJob<'_>) -> anyhow::Result<ParityReport> {
         let mut report = check(job, &self.reference, &Silent)?;
+        report.checks.extend(check_twin(job, &self.twin, &Silent)?);
         report.checks.extend(relations(job, &self.profile, &Silent)?.checks);
         Ok(report)
     }

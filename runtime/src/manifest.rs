@@ -238,6 +238,12 @@ impl Manifest {
         format!("{}{plan}", self.precision_words())
     }
 
+    /// Bytes of the weights that the graphs share.
+    #[must_use]
+    pub fn weights_size(&self) -> u64 {
+        self.files.get(WEIGHTS_FILE).map_or(0, |file| file.size)
+    }
+
     /// The ranges that the graphs were made for.
     ///
     /// # Errors

@@ -21,7 +21,8 @@ use onr_runtime::{
     backends::{ort::OrtBackend, tract::TractBackend},
     manifest::{Manifest, ManifestError},
     parity::{
-        Check, Excuse, Golden, ParityJob, ParityReport, Reference, check, check_golden, relations,
+        Check, Excuse, Golden, ParityJob, ParityReport, Reference, check, check_golden, check_twin,
+        relations,
     },
 };
 
@@ -152,9 +153,15 @@ impl Proof<'_> {
                 let checkpoint = manifest.checkpoint.as_ref().map(|c| c.sha256.as_str());
                 reports.push(check_golden(&job, golden, &manifest.kind(), checkpoint)?);
             }
-            if let Some(Built { reference, weights }) = &built {
+            if let Some(Built { reference, twin, weights }) = &built {
                 let mut report = check(&job, reference, self.context.progress())?;
                 report.checks.extend(weights.iter().cloned());
+                report.checks.extend(match twin {
+                    Some(twin) => check_twin(&job, twin, self.context.progress())?,
+                    None => {
+                        vec![Check::skipped("graph", "the tables are too large to build all twice")]
+                    }
+                });
                 reports.push(report);
             }
             self.relate(&job, &manifest, &mut reports)?;
@@ -185,6 +192,29 @@ impl Proof<'_> {
         Ok(())
     }
 
+    /// What an export would write today.
+    fn twin(
+        &self,
+        manifest: &Manifest,
+        (config, options): (&ModelConfig, &GraphOptions),
+        checkpoint: &Checkpoint,
+    ) -> anyhow::Result<Option<Reference>> {
+        if manifest.weights_size() > LARGE {
+            return Ok(None);
+        }
+        let plan = manifest.plan(self.dir)?;
+        let progress = self.context.progress();
+        let twin = Reference::twin(
+            config,
+            options,
+            &manifest.graphs,
+            checkpoint,
+            plan.as_ref(),
+            progress,
+        )?;
+        Ok(Some(twin))
+    }
+
     /// The reference and what is wrong with the weights; `None` where a golden file is the whole proof.
     fn reference(
         &self,
@@ -200,31 +230,37 @@ impl Proof<'_> {
             Err(_) if args.golden.is_some() => return Ok(None),
             Err(e) => return Err(e.into()),
         };
-        let weights = Checkpoint::open(&path)?;
+        let checkpoint = Checkpoint::open(&path)?;
         let plan = manifest.plan(dir)?;
         let reference = Reference::build(
             config,
             options,
             &manifest.graphs,
-            &weights,
+            &checkpoint,
             plan.as_ref(),
             self.context.progress(),
         )?;
         let other = other_checkpoint(args, manifest, &path, reference.checkpoint_sha256())?;
         done.warnings.extend(other);
         // In 16 bits, outputs cannot show a single weight that is a little off. Its bits can.
-        let wrong = check_weights(dir, &manifest.graphs, &weights, plan.as_ref())?;
+        let wrong = check_weights(dir, &manifest.graphs, &checkpoint, plan.as_ref())?;
         let weights = match wrong.is_empty() {
             true => vec![Check::of("weights", None)],
             false => wrong.into_iter().map(|why| Check::failed("weights", why)).collect(),
         };
-        Ok(Some(Built { reference, weights }))
+        let twin = self.twin(manifest, (config, options), &checkpoint)?;
+        Ok(Some(Built { reference, twin, weights }))
     }
 }
+
+/// Checkpoints of more bytes are not built anew in a second precision.
+const LARGE: u64 = 1 << 30;
 
 /// What a directory is compared with.
 struct Built {
     reference: Reference,
+    /// What an export would write today; none where that would be too much.
+    twin: Option<Reference>,
     /// What is wrong with `weights.data`.
     weights: Vec<Check>,
 }

@@ -1,11 +1,11 @@
 //! Any two ONNX models compared, and the node that is to blame.
 
-use std::{fs, path::Path, process::Command};
+use std::fs;
 
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::support::World;
+use crate::support::{World, python};
 
 /// Copies of `encode.onnx` with a fault each, and what is only another interface.
 const FAULTS: &str = "
@@ -44,13 +44,6 @@ def shape(nodes, tensors, graph):
 for f in (weight, operator, swapped, nan, outputs, shape):
     copy(f.__name__ + '.onnx', f)
 ";
-
-fn python(world: &World, script: &str) {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".onr/venv/bin/python");
-    let mut command = Command::new(python);
-    let output = command.current_dir(world.path("")).args(["-c", script]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
 
 fn world() -> World {
     let world = World::exported();

@@ -5,7 +5,7 @@ use std::fs;
 use quick_junit::Report;
 use serde_json::Value;
 
-use crate::support::{BOTH, World};
+use crate::support::{BOTH, World, python};
 
 /// Graphs in FP32 and FP16.
 fn both() -> World {
@@ -180,4 +180,35 @@ fn a_recording_of_another_checkpoint_is_refused() {
     world.runs(&[&export[..], &["--out", "third"]].concat());
     let error = world.refuses(1, &["parity", "third", "--golden", "golden.safetensors"]);
     assert!(error.contains("recorded of another model"), "{error}");
+}
+
+#[test]
+fn a_node_that_is_a_little_off_shows_in_sixteen_bits() {
+    let world = both();
+    let done = json(&world.runs(&["parity", "half", "--json"]).out);
+    let names = |done: &Value, status: &str| -> Vec<String> {
+        let checks = done["reports"][0]["checks"].as_array().unwrap().iter();
+        checks
+            .filter(|check| check["status"] == status)
+            .map(|check| check["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let graphs = names(&done, "passed").iter().filter(|n| n.starts_with("graph.")).count();
+    assert_eq!(graphs, 5);
+    // Less than rounding costs: nothing but the comparison with the graph built anew sees it.
+    python(
+        &world,
+        "import onnx\n\
+         from onnx import helper, numpy_helper\n\
+         import numpy as np\n\
+         model = onnx.load('half/encode.onnx', load_external_data=False)\n\
+         at, node = next((i, n) for i, n in enumerate(model.graph.node) if n.op_type == 'LayerNormalization')\n\
+         out, node.output[0] = node.output[0], 'inner'\n\
+         model.graph.initializer.append(numpy_helper.from_array(np.float32(1.003), 'factor'))\n\
+         model.graph.node.insert(at + 1, helper.make_node('Mul', ['inner', 'factor'], [out], 'off'))\n\
+         open('half/encode.onnx', 'wb').write(model.SerializeToString())",
+    );
+    let outcome = world.run(&["parity", "half", "--no-verify", "--json"]);
+    assert_eq!(outcome.code, Some(4), "{}{}", outcome.out, outcome.err);
+    assert!(names(&json(&outcome.out), "failed").contains(&"graph.encode".to_owned()));
 }

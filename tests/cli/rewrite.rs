@@ -1,11 +1,11 @@
 //! Any ONNX model in another precision: `quantize` and `cast`.
 
-use std::{fs, path::Path, process::Command};
+use std::fs;
 
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::support::World;
+use crate::support::{World, python};
 
 /// Histories for the graph `encode` of the tiny model, three batches of two users.
 const HISTORIES: &str = "
@@ -34,13 +34,6 @@ open('cut.npz', 'wb').write(whole[:500])
 whole[whole.index(good['item_ids'].tobytes())] ^= 64
 open('damaged.npz', 'wb').write(whole)
 ";
-
-fn python(world: &World, script: &str) {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".onr/venv/bin/python");
-    let mut command = Command::new(python);
-    let output = command.current_dir(world.path("")).args(["-c", script]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
 
 /// The tiny model exported, and archives for its `encode`.
 fn world() -> World {

@@ -254,3 +254,11 @@ pub(crate) fn request(changes: Value) -> String {
     }
     format!("{request}\n")
 }
+
+/// Runs a script with our Python, which has NumPy and ONNX, in a world's directory.
+pub(crate) fn python(world: &World, script: &str) {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".onr/venv/bin/python");
+    let mut command = Command::new(python);
+    let output = command.current_dir(world.path("")).args(["-c", script]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -22,6 +22,7 @@ mod report;
 mod retrieval;
 mod run;
 mod tolerance;
+mod twin;
 mod ulp;
 mod verdict;
 
@@ -49,3 +50,4 @@ pub use report::{
 };
 pub use run::check;
 pub use tolerance::{Limit, Tolerance};
+pub use twin::check_twin;

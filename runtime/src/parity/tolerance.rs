@@ -108,6 +108,19 @@ impl Tolerance {
         }
     }
 
+    /// The tolerance towards the same graphs built anew, on one engine and one input: what engines fuse can differ
+    /// where nodes do.
+    #[must_use]
+    pub const fn twin(precision: Precision, eight_bits: bool) -> Self {
+        match precision {
+            // Some numbers on the border of two codes.
+            _ if eight_bits => Self::Pooled { times_rms: 4e-3 },
+            Precision::F32 => Self::of(Precision::F32),
+            Precision::F16 => Self::Pooled { times_rms: 1e-3 },
+            Precision::BF16 => Self::Pooled { times_rms: 8e-3 },
+        }
+    }
+
     /// The tolerance of a history that grew towards one that came whole, where keys and values are codes: what their
     /// rounding costs, which is a few percent, and not more.
     pub const CODED_KEYS: Self = Self::Pooled { times_rms: 0.1 };
