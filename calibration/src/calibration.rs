@@ -338,7 +338,7 @@ fn lacking<T>(a: &BTreeMap<String, T>, b: &BTreeMap<String, T>) -> Option<String
 }
 
 fn oddities(stats: &TensorStats) -> impl Iterator<Item = Oddity> {
-    let constant = stats.min().filter(|min| stats.finite() > 1 && stats.max() == Some(*min));
+    let constant = stats.constant();
     let constant = constant.map(|value| Oddity::Constant { value, count: stats.finite() });
     let maxima = stats.channel_maxima().unwrap_or_default();
     let dead = maxima.iter().filter(|max| **max == 0.0).count();

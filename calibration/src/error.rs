@@ -121,6 +121,16 @@ pub enum CalibrationError {
         /// Each tensor with such values.
         tensors: Vec<NonFiniteTensor>,
     },
+    /// An activation never changes, so it says nothing about the range of the next request.
+    #[error("`{tensor}` is {value} in all that was measured ({count} values)")]
+    Constant {
+        /// Name of the tensor.
+        tensor: String,
+        /// The one value.
+        value: f32,
+        /// How many values were seen.
+        count: u64,
+    },
     /// No calibration to merge.
     #[error("there is no calibration to merge")]
     Nothing,
@@ -225,8 +235,11 @@ impl CalibrationError {
                 Some("calibrate again with this tensor among those observed")
             }
             Self::NonFinite { .. } => Some(
-                "run the first sample named through the model in F32 to see where it leaves the numbers",
+                "run the first request named, counted from 0, through the model in FP32 to see where it leaves the numbers",
             ),
+            Self::Constant { .. } => {
+                Some("calibrate on other requests, or leave the product in 16 bits with --keep")
+            }
             Self::Range { cause: ClipError::EntropyForFp8, .. } => {
                 Some("`minmax` and `mse` know FP8")
             }
@@ -243,10 +256,16 @@ fn channels(count: Option<usize>) -> String {
     count.map_or_else(|| "no channels".to_owned(), |n| format!("{n} channels"))
 }
 
+/// The first few: what comes after a value that is not finite is not finite either.
 fn non_finite(tensors: &[NonFiniteTensor]) -> String {
-    let each = tensors.iter().map(|t| {
+    const SHOWN: usize = 3;
+    let each = tensors.iter().take(SHOWN).map(|t| {
         let NonFiniteTensor { graph, tensor, first, values } = t;
-        format!("`{tensor}` of graph `{graph}` ({values}, first in sample {})", first.sample)
+        format!("`{tensor}` of graph `{graph}` ({values}, first in request {})", first.sample)
     });
-    format!("activations that are not finite: {}", each.collect::<Vec<_>>().join(", "))
+    let mut text = format!("not finite: {}", each.collect::<Vec<_>>().join(", "));
+    if tensors.len() > SHOWN {
+        text += &format!(", and {} values more", tensors.len() - SHOWN);
+    }
+    text
 }

@@ -287,6 +287,12 @@ impl TensorStats {
         self.range.map(|(_, max)| max)
     }
 
+    /// The one value that all have, where there are several.
+    #[must_use]
+    pub fn constant(&self) -> Option<f32> {
+        self.min().filter(|min| self.finite() > 1 && self.max() == Some(*min))
+    }
+
     /// Largest finite magnitude, exact.
     #[must_use]
     pub fn absmax(&self) -> Option<f32> {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, num::NonZeroUsize, path::Path};
 use onr_calibration::{Calibration, ModelId, Shard};
 use onr_exporter::{
     Checkpoint, ExportJob, ExportedGraph, Silent, export,
-    quantize::{Decision, Format, Part, Plan, Recipe, apply_to_directory, plan},
+    quantize::{Format, Plan, Recipe, apply_to_directory, plan},
 };
 use onr_graphs::{GraphKind, GraphOptions, ModelConfig, Precision, Profile};
 use onr_onnx::Model;
@@ -122,11 +122,6 @@ fn int8_plan(
         .map(|g| Ok((g.name.clone(), Model::open(&dir.join(g.file_name()))?)))
         .collect();
     let recipe = Recipe::new(Format::Int8);
-    let narrow = |part: Option<Part>| part.is_some_and(|part| recipe.parts.contains(&part));
-    let decide = |site: &onr_exporter::quantize::Site| match narrow(Part::of(site)) {
-        true => Decision::Narrow,
-        false => Decision::Wide,
-    };
     let models: Vec<(String, Model)> = models?.into_iter().collect();
-    Ok(plan(&models, &calibration, recipe.coding, &decide)?)
+    Ok(plan(&models, &calibration, recipe.coding, &|site| recipe.decide(site))?)
 }

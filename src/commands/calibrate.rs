@@ -1,14 +1,16 @@
 //! `onr calibrate`: ranges of all values of all graphs, from real requests.
 
 use std::{
+    collections::BTreeMap,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     thread,
 };
 
-use onr_calibration::{Calibration, ModelId, Oddity, Shard, Target, scale, trt_cache};
-use onr_exporter::artifact;
+use onr_calibration::{Calibration, CalibrationError, ModelId, Oddity, Shard, Target, scale, trt_cache};
+use onr_exporter::{ExportedGraph, artifact};
 use onr_graphs::Precision;
+use onr_onnx::Model;
 use onr_requests::{CheckOptions, Request};
 use onr_runtime::{
     backends::ort::OrtBackend,
@@ -17,7 +19,10 @@ use onr_runtime::{
 };
 use serde::Serialize;
 
-use super::parity::{manifest_config, manifest_options};
+use super::{
+    measure::values,
+    parity::{manifest_config, manifest_options},
+};
 use crate::{
     args::{CacheArgs, CalibrateArgs, CalibrateCommand, MergeArgs},
     context::Context,
@@ -80,10 +85,25 @@ pub(crate) fn run(args: &CalibrateArgs, context: &Context) -> anyhow::Result<Cal
     let mut calibration = Calibration::new(model, fingerprint(&requests.list), args.shard);
     calibration.add_samples(samples.len() as u64);
     fill(&mut calibration, statistics, &hashes.collect::<Vec<_>>())?;
-    calibration.check_finite()?;
+    calibration.check_finite().map_err(|error| in_order(error, dir, &manifest.graphs))?;
     let mut done = written(&calibration, out)?;
     done.notes.splice(0..0, requests.warnings);
     Ok(done)
+}
+
+/// Values that are not finite in the order in which they are made: the first is where to look.
+fn in_order(error: CalibrationError, dir: &Path, graphs: &[ExportedGraph]) -> CalibrationError {
+    let CalibrationError::NonFinite { mut tensors } = error else { return error };
+    let mut places = BTreeMap::new();
+    for (at, graph) in graphs.iter().enumerate() {
+        let Ok(model) = Model::open(&dir.join(graph.file_name())) else { continue };
+        for (place, name) in values(&model).enumerate() {
+            places.insert((graph.name.clone(), name.to_owned()), (at, place));
+        }
+    }
+    let last = (usize::MAX, usize::MAX);
+    tensors.sort_by_key(|t| *places.get(&(t.graph.clone(), t.tensor.clone())).unwrap_or(&last));
+    CalibrationError::NonFinite { tensors }
 }
 
 /// Threads of this machine.

@@ -230,6 +230,12 @@ impl Measured {
             }
             readers.entry(site.weight.clone()).or_default().insert(name);
         }
+        for (name, stats) in &stats {
+            if let Some(value) = stats.constant() {
+                let (tensor, count) = (format!("activation of {name}"), stats.finite());
+                return Err(CalibrationError::Constant { tensor, value, count }.into());
+            }
+        }
         Ok(Self { stats, readers })
     }
 
