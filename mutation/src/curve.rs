@@ -1,15 +1,19 @@
 //! The smallest error of a weight that outputs show.
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use half::f16;
 use onr_exporter::{Silent, WEIGHTS_FILE};
-use onr_onnx::ElemType;
+use onr_onnx::{ElemType, Model, floats, proto::TensorProto, tensor};
 use onr_runtime::{
     backends::{ort::OrtBackend, tract::TractBackend},
     libraries::Search,
     parity::check,
 };
+use prost::Message as _;
 use rand::{SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -22,7 +26,7 @@ use crate::{kind::Kind, mutant::World};
 const STEPS: [i32; 8] = [2, 4, 6, 8, 10, 12, 14, 16];
 
 /// Tensors of a model, models of a kind.
-const TENSORS: usize = 6;
+const TENSORS: usize = 8;
 const MODELS: u64 = 3;
 
 /// How many errors of one size were found.
@@ -36,14 +40,6 @@ pub struct Point {
     pub found: usize,
     /// All that were tried.
     pub of: usize,
-}
-
-/// A tensor's place in the weights.
-#[derive(Debug, Clone)]
-struct Place {
-    offset: usize,
-    length: usize,
-    elem: ElemType,
 }
 
 /// Scales one tensor after the other and asks parity, without the comparison bit by bit.
@@ -70,64 +66,68 @@ pub fn run(seed: u64) -> anyhow::Result<Vec<Point>> {
 fn of_model(kind: Kind, model: u64) -> anyhow::Result<Vec<Point>> {
     let world = World::new(model, kind, None)?;
     let (ort, tract) = (OrtBackend::new(Search::from_env()), TractBackend::new());
-    let mut places: Vec<Place> = places(&world)?.into_values().collect();
+    let mut weights: Vec<String> = weights(&world)?.into_iter().collect();
     let mut rng = ChaCha8Rng::seed_from_u64(model);
-    places.shuffle(&mut rng);
-    places.truncate(TENSORS);
+    weights.shuffle(&mut rng);
+    weights.truncate(TENSORS);
     let mut points = Vec::new();
     for k in STEPS {
         let error = 2_f64.powi(-k);
         let mut found = 0;
-        for place in &places {
-            let dir = with_error(&world, place, error)?;
+        for weight in &weights {
+            let dir = with_error(&world, weight, error)?;
             let report = check(&world.job(dir.path(), &ort, &tract), world.reference(), &Silent);
             found += usize::from(report.map_or(true, |report| !report.passed()));
         }
-        points.push(Point { precision: kind.name(), error, found, of: places.len() });
+        points.push(Point { precision: kind.name(), error, found, of: weights.len() });
     }
     Ok(points)
 }
 
-/// The float tensors of all graphs, by their place: graphs share them.
-fn places(world: &World) -> anyhow::Result<BTreeMap<usize, Place>> {
-    let mut places = BTreeMap::new();
+/// The weights of all graphs, by name: for those in codes, their scales.
+fn weights(world: &World) -> anyhow::Result<BTreeSet<String>> {
+    let keys = world.weight_names()?;
+    let mut names = BTreeSet::new();
     for graph in world.graphs() {
         for tensor in &world.model(&graph.name)?.graph().initializer {
-            let number = |key| tensor.external(key).and_then(|text| text.parse().ok());
-            let elem = tensor.data_type.and_then(ElemType::of).filter(|e| e.is_activation());
-            if let (Some(offset), Some(length), Some(elem)) =
-                (number("offset"), number("length"), elem)
-            {
-                places.insert(offset, Place { offset, length, elem });
+            let key = tensor.label().strip_suffix("/scales").unwrap_or(tensor.label());
+            if elem(tensor).is_some() && keys.contains(key) {
+                names.insert(tensor.label().to_owned());
             }
         }
     }
-    Ok(places)
+    Ok(names)
 }
 
-/// The graphs with one tensor times `1 + error`.
-fn with_error(world: &World, place: &Place, error: f64) -> anyhow::Result<TempDir> {
+fn elem(tensor: &TensorProto) -> Option<ElemType> {
+    tensor.data_type.and_then(ElemType::of).filter(|elem| elem.is_activation())
+}
+
+/// The graphs with one weight times `1 + error`.
+fn with_error(world: &World, weight: &str, error: f64) -> anyhow::Result<TempDir> {
     let dir = tempfile::tempdir()?;
+    fs::hard_link(world.dir().join(WEIGHTS_FILE), dir.path().join(WEIGHTS_FILE))?;
     for graph in world.graphs() {
-        let name = graph.file_name();
-        fs::hard_link(world.dir().join(&name), dir.path().join(&name))?;
-    }
-    let mut bytes = fs::read(world.dir().join(WEIGHTS_FILE))?;
-    let factor = (1.0 + error) as f32;
-    let tensor = &mut bytes[place.offset..place.offset + place.length];
-    match place.elem {
-        ElemType::Float16 => {
-            for number in tensor.as_chunks_mut::<2>().0 {
-                *number =
-                    f16::from_f32(f16::from_le_bytes(*number).to_f32() * factor).to_le_bytes();
-            }
+        let mut model = world.model(&graph.name)?;
+        if let Some(wrong) = scaled(&model, weight, (1.0 + error) as f32)? {
+            let all = &mut model.graph_mut().initializer;
+            all.iter_mut().filter(|t| t.label() == weight).for_each(|t| *t = wrong.clone());
         }
-        _ => {
-            for number in tensor.as_chunks_mut::<4>().0 {
-                *number = (f32::from_le_bytes(*number) * factor).to_le_bytes();
-            }
-        }
+        fs::write(dir.path().join(graph.file_name()), model.proto().encode_to_vec())?;
     }
-    fs::write(dir.path().join(WEIGHTS_FILE), bytes)?;
     Ok(dir)
+}
+
+/// A float tensor of the model times a factor; none where the model has no such tensor.
+fn scaled(model: &Model, name: &str, factor: f32) -> anyhow::Result<Option<TensorProto>> {
+    let Some(found) = model.initializer(name) else { return Ok(None) };
+    let Some(elem) = elem(found) else { return Ok(None) };
+    let values = floats(elem, &model.bytes(found)?).unwrap_or_default();
+    let bytes: Vec<u8> = match elem {
+        ElemType::Float16 => {
+            values.iter().flat_map(|x| f16::from_f32(x * factor).to_le_bytes()).collect()
+        }
+        _ => values.iter().flat_map(|x| (x * factor).to_le_bytes()).collect(),
+    };
+    Ok(Some(tensor(name, elem, &found.dims, bytes)))
 }

@@ -1,9 +1,6 @@
 //! A model, its reference, and wrong copies of it.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::Context as _;
 use onr_exporter::{Checkpoint, ExportedGraph, Silent, WEIGHTS_FILE};
@@ -13,7 +10,7 @@ use onr_requests::{Limits, Request, random_requests};
 use onr_runtime::{
     backend::Backend,
     bisect::{Numbers, Options, Tolerance, bisect_directory},
-    parity::{ParityJob, ParityReport, Reference, check, check_twin, relations},
+    parity::{Coded, ParityJob, ParityReport, Reference, check, check_twin, relations},
 };
 use prost::Message as _;
 use rand::{Rng, SeedableRng, seq::SliceRandom as _};
@@ -29,6 +26,9 @@ use crate::{
 
 /// Requests that parity runs.
 const REQUESTS: usize = 24;
+
+/// The checkpoint of a world.
+const CHECKPOINT: &str = "weights.safetensors";
 
 /// Candidates of a request.
 const CANDIDATES: usize = 16;
@@ -109,7 +109,7 @@ impl World {
         };
         let requests = random_requests(&limits, REQUESTS, seed, CANDIDATES);
         let dir = tempfile::tempdir()?;
-        let weights = dir.path().join("weights.safetensors");
+        let weights = dir.path().join(CHECKPOINT);
         random_weights(&config, seed, &weights)?;
         let checkpoint = Checkpoint::open(&weights)?;
         let profile =
@@ -135,7 +135,7 @@ impl World {
         loop {
             let operator = Operator::ALL[rng.random_range(0..Operator::ALL.len())];
             let graph = &self.graphs[rng.random_range(0..self.graphs.len())];
-            let file = self.file(self.dir(), graph);
+            let file = self.dir().join(graph.file_name());
             let plain = Model::open(&file)?;
             let mut places: Vec<usize> = (0..plain.graph().node.len()).collect();
             places.shuffle(rng);
@@ -156,6 +156,15 @@ impl World {
         &self.graphs
     }
 
+    /// What the checkpoint's tensors are called.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn weight_names(&self) -> anyhow::Result<BTreeSet<String>> {
+        let checkpoint = Checkpoint::open(&self.dir().join(CHECKPOINT))?;
+        Ok(checkpoint.keys().map(str::to_owned).collect())
+    }
+
     /// What the graphs are compared with.
     #[must_use]
     pub const fn reference(&self) -> &Reference {
@@ -170,20 +179,16 @@ impl World {
         Ok(Model::open(&self.dir().join(format!("{graph}.onnx")))?)
     }
 
-    fn file(&self, dir: &Path, graph: &ExportedGraph) -> PathBuf {
-        dir.join(format!("{}.onnx", graph.name))
-    }
-
     /// The folder with one graph replaced.
     fn folder_with(&self, changed: &ExportedGraph, model: &Model) -> anyhow::Result<TempDir> {
         let dir = tempfile::tempdir()?;
         fs::hard_link(self.dir().join(WEIGHTS_FILE), dir.path().join(WEIGHTS_FILE))?;
         for graph in &self.graphs {
-            let to = self.file(dir.path(), graph);
+            let to = dir.path().join(graph.file_name());
             if graph.name == changed.name {
                 fs::write(to, model.proto().encode_to_vec())?;
             } else {
-                fs::hard_link(self.file(self.dir(), graph), to)?;
+                fs::hard_link(self.dir().join(graph.file_name()), to)?;
             }
         }
         Ok(dir)
@@ -206,8 +211,7 @@ impl World {
             requests: &self.requests,
             requests_from: "drawn",
             rows: 4,
-            eight_bits: self.kind == Kind::Int8,
-            coded_keys: false,
+            coded: Coded { numbers: self.kind == Kind::Int8, keys: false },
         }
     }
 

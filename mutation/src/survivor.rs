@@ -1,9 +1,15 @@
 //! Why a mutant may survive: it computes the same for all that the contract allows.
 
 use onr_graphs::ModelConfig;
-use onr_onnx::{Links, Model, floats, proto::NodeProto};
+use onr_onnx::{
+    ElemType, Links, Model, floats,
+    proto::{NodeProto, TensorProto},
+};
 
 use crate::{mutant::Mutant, operators::Operator};
+
+/// How far a maker is looked for.
+const NEAR: usize = 6;
 
 /// What a rule looks at.
 struct Case<'a> {
@@ -17,13 +23,15 @@ struct Case<'a> {
 type Rule<'a> = (fn(&Case<'a>) -> bool, &'static str);
 
 /// The first that holds is the reason.
-const fn rules<'a>() -> [Rule<'a>; 10] {
+const fn rules<'a>() -> [Rule<'a>; 12] {
     [
         (Case::is_vector_axis, "a vector has one axis: -1 is 0"),
         (Case::is_fill, "what hides a score is still far below any score"),
         (Case::is_tiny, "a tiny number that only keeps a division from 0"),
         (Case::is_order_only, "retrieval asks for the order, which a positive factor keeps"),
         (Case::is_estimate, "the bucket is an estimate, which a table of borders puts right"),
+        (Case::is_cut, "a cast to integers follows, which cuts as Floor does"),
+        (Case::is_retrieved, "what was retrieved is in the table, and needs no guard"),
         (Case::is_same_shape, "both numbers name the same size, or an end beyond the end"),
         (
             Case::is_sorted_times,
@@ -59,8 +67,32 @@ impl Case<'_> {
         Some(&graph.node[links.producer(self.node().input.get(input)?)?])
     }
 
+    /// Is an input made of what such a node makes, at most some nodes away?
+    fn descends(&self, input: usize, op: &str) -> bool {
+        let graph = self.model.graph();
+        let links = Links::new(graph);
+        let mut open: Vec<(&str, usize)> =
+            self.node().input.get(input).map(|name| (name.as_str(), 0)).into_iter().collect();
+        while let Some((name, steps)) = open.pop() {
+            let Some(at) = links.producer(name) else { continue };
+            let node = &graph.node[at];
+            if node.op() == op {
+                return true;
+            }
+            if steps < NEAR {
+                open.extend(node.input.iter().map(|name| (name.as_str(), steps + 1)));
+            }
+        }
+        false
+    }
+
     /// Nodes that read what this one makes, and what those make, through operators that `passes`.
     fn reaches(&self, op: &str, passes: &[&str]) -> bool {
+        self.reaches_through(op, &|node| passes.contains(&node.op()))
+    }
+
+    /// As [`reaches`](Self::reaches), through nodes that `passes`.
+    fn reaches_through(&self, op: &str, passes: &dyn Fn(&NodeProto) -> bool) -> bool {
         let graph = self.model.graph();
         let links = Links::new(graph);
         let mut open = vec![self.at];
@@ -68,9 +100,9 @@ impl Case<'_> {
         while let Some(at) = open.pop() {
             for output in &graph.node[at].output {
                 for reader in links.uses(output).iter().map(|u| u.node) {
-                    match graph.node[reader].op() {
-                        reached if reached == op => found = true,
-                        passed if passes.contains(&passed) => open.push(reader),
+                    match &graph.node[reader] {
+                        reached if reached.op() == op => found = true,
+                        passed if passes(passed) => open.push(reader),
                         _ => return false,
                     }
                 }
@@ -82,13 +114,14 @@ impl Case<'_> {
     /// The scalar float constants of the node.
     fn scalars(&self) -> Vec<f32> {
         let constants = self.node().input.iter().filter_map(|name| self.model.initializer(name));
-        constants
-            .filter(|t| t.dims.iter().product::<i64>() == 1)
-            .filter_map(|t| {
-                let elem = onr_onnx::ElemType::of(t.data_type?)?;
-                floats(elem, &self.model.bytes(t).ok()?)?.first().copied()
-            })
-            .collect()
+        constants.filter_map(|t| self.scalar(t)).collect()
+    }
+
+    /// The one number of a float tensor.
+    fn scalar(&self, tensor: &TensorProto) -> Option<f32> {
+        let elem = ElemType::of(tensor.data_type?)?;
+        let one = tensor.dims.iter().product::<i64>() == 1;
+        one.then(|| floats(elem, &self.model.bytes(tensor).ok()?)?.first().copied())?
     }
 
     fn is_vector_axis(&self) -> bool {
@@ -127,6 +160,19 @@ impl Case<'_> {
             && (self.reaches("Floor", &["Sub", "Mul"]) || self.node().op() == "Floor")
     }
 
+    /// A cast to integers cuts a number that is not negative as `Floor` does.
+    fn is_cut(&self) -> bool {
+        self.is(Operator::SkipNode) && self.node().op() == "Floor" && self.reaches("Max", &["Cast"])
+    }
+
+    /// What `TopK` chose is looked up: it is always in the table.
+    fn is_retrieved(&self) -> bool {
+        self.is(Operator::DropMask)
+            && self.mutant.change.what == "takes input 1 always"
+            && self.descends(1, "TopK")
+            && self.reaches("Gather", &[])
+    }
+
     fn is_same_shape(&self) -> bool {
         let what = &self.mutant.change.what;
         self.is(Operator::OffByOne)
@@ -155,7 +201,8 @@ impl Case<'_> {
         let passes = ["Unsqueeze", "Sub", "Abs", "Max", "Cast", "GatherND", "Where"];
         let of_time = self.mutant.change.what.contains("time")
             || self.reaches("Log", &passes)
-            || self.reaches("Floor", &["Mul", "Sub"]);
+            || self.reaches("Floor", &["Mul", "Sub"])
+            || self.descends(0, "Floor");
         self.config.time_buckets <= 1 && of_time
     }
 
@@ -182,7 +229,14 @@ impl Case<'_> {
     }
 
     fn is_normed(&self) -> bool {
-        self.is(Operator::Scale)
-            && self.reaches("LayerNormalization", &["Mul", "Transpose", "Reshape", "Cast"])
+        let linear = |node: &NodeProto| match node.op() {
+            // Other than one between scores and -1e30, a choice between numbers and 0 keeps a factor.
+            "Where" => {
+                let other = node.input.get(2).and_then(|name| self.model.initializer(name));
+                other.and_then(|t| self.scalar(t)) == Some(0.0)
+            }
+            op => ["Mul", "Transpose", "Reshape", "Cast", "MatMul"].contains(&op),
+        };
+        self.is(Operator::Scale) && self.reaches_through("LayerNormalization", &linear)
     }
 }

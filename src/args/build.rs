@@ -332,7 +332,7 @@ pub(crate) struct BuildEngineArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "onnx", conflicts_with = "onnx")]
     pub(crate) weights: Option<PathBuf>,
     /// Compile this ONNX file as it is; parity is then only that of two backends on one file
-    #[arg(long, value_name = "ONNX", conflicts_with_all = ["graphs", "precision", "io_precision", "item_input", "with_filter", "top_k", "tables", "kv", "requests", "sort", "strict", "vocab"])]
+    #[arg(long, value_name = "ONNX", conflicts_with_all = ["graphs", "precision", "io_precision", "item_input", "with_filter", "top_k", "calibration", "tables", "requests", "sort", "strict", "vocab"])]
     pub(crate) onnx: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) choices: ExportChoiceArgs,

@@ -124,8 +124,7 @@ fn directory(dir: &Path, args: &BisectArgs, context: &Context) -> anyhow::Result
         requests: &requests.list,
         requests_from: &requests.from,
         rows: ROWS,
-        eight_bits: manifest.quantized.is_some(),
-        coded_keys: manifest.quantized.as_ref().is_some_and(|q| q.kv.is_some()),
+        coded: (&manifest).into(),
     };
     // First: are these the files that an export would write today? On one engine a small fault shows.
     let plan = manifest.plan(dir)?;

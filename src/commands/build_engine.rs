@@ -158,8 +158,7 @@ impl Build<'_> {
             requests: &requests.list,
             requests_from: &requests.from,
             rows: ROWS,
-            eight_bits: manifest.quantized.is_some(),
-            coded_keys: manifest.quantized.as_ref().is_some_and(|q| q.kv.is_some()),
+            coded: manifest.into(),
         };
         Ok(check(&job, &built, progress)?)
     }

@@ -7,7 +7,9 @@ use std::{
     thread,
 };
 
-use onr_calibration::{Calibration, CalibrationError, ModelId, Oddity, Shard, Target, scale, trt_cache};
+use onr_calibration::{
+    Calibration, CalibrationError, ModelId, Oddity, Shard, Target, scale, trt_cache,
+};
 use onr_exporter::{ExportedGraph, artifact};
 use onr_graphs::Precision;
 use onr_onnx::Model;

@@ -212,3 +212,33 @@ fn a_node_that_is_a_little_off_shows_in_sixteen_bits() {
     assert_eq!(outcome.code, Some(4), "{}{}", outcome.out, outcome.err);
     assert!(names(&json(&outcome.out), "failed").contains(&"graph.encode".to_owned()));
 }
+
+#[test]
+fn a_recording_knows_what_the_fused_graph_retrieves() {
+    let world = World::new();
+    world.runs(&[&["export"], &BOTH[..], &["--top-k", "5", "--out", "graphs"]].concat());
+    world.runs(&["parity", "record", "graphs", "--limit", "20", "--out", "golden.safetensors"]);
+    // The least likely items first.
+    python(
+        &world,
+        "import onnx\n\
+         model = onnx.load('graphs/oneranker.onnx', load_external_data=False)\n\
+         top = next(n for n in model.graph.node if n.op_type == 'TopK')\n\
+         next(a for a in top.attribute if a.name == 'largest').i = 0\n\
+         open('graphs/oneranker.onnx', 'wb').write(model.SerializeToString())",
+    );
+    fs::rename(world.path("w.safetensors"), world.path("away.safetensors")).unwrap();
+    let judged = ["parity", "graphs", "--no-verify", "--golden", "golden.safetensors", "--json"];
+    let outcome = world.run(&judged);
+    assert_eq!(outcome.code, Some(4), "{}{}", outcome.out, outcome.err);
+    let done = json(&outcome.out);
+    let failed: Vec<&str> = done["reports"][0]["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|check| check["status"] == "failed")
+        .map(|check| check["name"].as_str().unwrap())
+        .collect();
+    // Its stages give the same scores to what it chose: the choice alone is wrong.
+    assert_eq!(failed, ["oneranker.retrieved logits"], "{failed:?}");
+}

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path, process::Command};
 use onr_graphs::{Attention, GraphOptions, Precision};
 use onr_runtime::{
     backends::tract::TractBackend,
-    parity::{Golden, ParityError, ParityJob, ParityReport, Strength, check_golden},
+    parity::{Coded, Golden, ParityError, ParityJob, ParityReport, Strength, check_golden},
     tensor::{Feeds, HostTensor},
 };
 use rand::SeedableRng;
@@ -50,8 +50,7 @@ fn compare(world: &World, dir: &Path, golden: &Path) -> Result<ParityReport, Par
         requests: &[],
         requests_from: "golden",
         rows: 4,
-        eight_bits: false,
-        coded_keys: false,
+        coded: Coded::default(),
     };
     check_golden(&job, &Golden::read(golden)?, world.options.precision.name(), None)
 }

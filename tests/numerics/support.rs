@@ -12,7 +12,7 @@ use onr_runtime::{
     backend::{Backend, Session},
     backends::{ort::OrtBackend, tract::TractBackend},
     libraries::Search,
-    parity::{ParityJob, ParityReport, Reference, check},
+    parity::{Coded, ParityJob, ParityReport, Reference, check},
     tensor::{Feeds, HostTensor},
 };
 use rand::{Rng, SeedableRng};
@@ -129,8 +129,7 @@ pub(crate) fn compare(
         requests,
         requests_from: "test",
         rows,
-        eight_bits: false,
-        coded_keys: false,
+        coded: Coded::default(),
     };
     check(&job, reference, &Silent).unwrap()
 }

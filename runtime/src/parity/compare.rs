@@ -16,8 +16,8 @@ pub struct Difference {
     pub max_abs: f64,
     /// Largest `|got - want| / max(|want|, rms of that request's want)`.
     pub max_rel: f64,
-    /// Smallest cosine of a request's outputs.
-    pub min_cosine: f64,
+    /// Largest `1 - cosine` of a request's outputs.
+    pub max_turn: f64,
     /// Sum of `(got - want)^2`.
     pub sum_error: f64,
     /// Sum of `want^2`.
@@ -82,9 +82,7 @@ impl Difference {
         }
         let norm = (sum_want * sum_got).sqrt();
         if norm > 0.0 {
-            let first = self.count == 0;
-            let cosine = dot / norm;
-            self.min_cosine = if first { cosine } else { self.min_cosine.min(cosine) };
+            self.max_turn = self.max_turn.max(1.0 - dot / norm);
         }
         self.count += want.len() as u64;
         self.sum_want += sum_want;

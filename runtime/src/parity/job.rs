@@ -8,12 +8,16 @@ use onr_requests::Request;
 
 use super::{
     batch::{Batch, BatchShape, batches},
+    chain::Chain,
     check::Check,
     compare::Differences,
     order::Ranked,
     tolerance::Tolerance,
 };
-use crate::backend::{Availability, Backend};
+use crate::{
+    backend::{Availability, Backend},
+    manifest::Manifest,
+};
 
 /// A candidate directory and the requests to compare it on.
 pub struct ParityJob<'a> {
@@ -35,10 +39,24 @@ pub struct ParityJob<'a> {
     pub requests_from: &'a str,
     /// Rows of a batch.
     pub rows: usize,
-    /// Does the candidate compute or keep anything in 8 bits?
-    pub eight_bits: bool,
-    /// Are its keys and values between graphs codes?
-    pub coded_keys: bool,
+    /// What of the candidate is in codes.
+    pub coded: Coded,
+}
+
+/// What of a candidate is in codes of 8 bits or fewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Coded {
+    /// Products or tables.
+    pub numbers: bool,
+    /// Keys and values between graphs.
+    pub keys: bool,
+}
+
+impl From<&Manifest> for Coded {
+    fn from(manifest: &Manifest) -> Self {
+        let quantized = manifest.quantized.as_ref();
+        Self { numbers: quantized.is_some(), keys: quantized.is_some_and(|q| q.kv.is_some()) }
+    }
 }
 
 /// Item tables above this many bytes make a plan of tract expensive.
@@ -54,11 +72,16 @@ impl ParityJob<'_> {
 
     /// How far the candidate may be from the reference.
     pub(super) fn tolerance(&self) -> Tolerance {
-        let one_layer = match self.eight_bits {
+        let one_layer = match self.coded.numbers {
             true => Tolerance::QUANTIZED,
             false => Tolerance::of(self.options.precision),
         };
         one_layer.through(self.config.n_layers)
+    }
+
+    /// The candidate's graphs on its backend, not opened yet.
+    pub(super) fn chain(&self) -> Chain<'_> {
+        Chain::new(self.candidate, self.dir, self.graphs, graphs_of(self.options.item_input))
     }
 
     pub(crate) fn batches(&self) -> Vec<Batch> {
@@ -80,8 +103,17 @@ pub(super) struct Measured {
     pub(super) rounded: Differences,
     /// Candidates of each request in the reference's and in the candidate's eyes.
     pub(super) ranked: Vec<(Ranked, Ranked)>,
-    /// What no tolerance forgives.
+    /// What no tolerance forgives, and what could not be looked at.
     pub(super) failures: Vec<Check>,
+}
+
+impl Measured {
+    /// Notes once that something could not be looked at.
+    pub(super) fn skip(&mut self, name: &str, why: &str) {
+        if !self.failures.iter().any(|check| check.name == name) {
+            self.failures.push(Check::skipped(name, why));
+        }
+    }
 }
 
 /// The graphs that a kind of interface has.

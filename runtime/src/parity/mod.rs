@@ -40,7 +40,7 @@ pub use compare::{Difference, Differences};
 pub use error::ParityError;
 pub use excuse::Excuse;
 pub use golden::{Golden, RecordJob, Recorded, Stamp, check_golden, record};
-pub use job::ParityJob;
+pub use job::{Coded, ParityJob};
 pub use order::{Ranked, kendall, ndcg, top_k_overlap};
 pub use pair::{Pair, compare_pair};
 pub use reference::Reference;

@@ -15,6 +15,9 @@ use crate::tensor::{Data, Feeds, HostTensor};
 /// Most complaints of one kind in a report.
 const MOST: usize = 3;
 
+/// What an item that was retrieved has, one number for each task.
+const VALUES: [&str; 2] = ["scores", "generator_logits"];
+
 /// What was retrieved for one batch, and what everybody makes of it.
 pub(super) struct Retrieved {
     /// The reference's own `oneranker`.
@@ -41,10 +44,7 @@ impl Retrieved {
         let (tasks, k) = (job.config.n_tasks(), job.options.top_k);
         let ids = self.fused["candidate_ids"].as_i64().unwrap_or_default();
         let rows = batch.seq_lens.len();
-        let all = Batch {
-            candidates: ids.chunks(tasks * k).take(rows).map(<[i64]>::to_vec).collect(),
-            ..batch.clone()
-        };
+        let all = on_retrieved(batch, ids, tasks * k);
         let values = |feeds: &Feeds| without_filler(feeds, ids, tasks);
         let (judged, fused) = (values(&self.judged), values(&self.fused));
         measured.candidate.add("oneranker", &all, &judged, &fused)?;
@@ -55,21 +55,23 @@ impl Retrieved {
             measured.rounded.add("oneranker", &all, &judged, &values(rounded))?;
         }
 
-        let own = |feeds: &Feeds| sorted(own_task_logits(feeds, tasks, k), ids, k, rows * tasks);
-        let row = |logits| {
-            Feeds::from([(super::RETRIEVED.to_owned(), HostTensor::of(&[rows, tasks, k], logits))])
-        };
-        let (best, chosen) = (row(own(&self.best)), row(own(&judged)));
-        measured.candidate.add("oneranker", batch, &best, &chosen)?;
+        let own = |feeds| place_by_place(feeds, ids, (rows, tasks, k));
+        measured.candidate.add("oneranker", batch, &own(&self.best), &own(&judged))?;
         complain(job, batch, ids, measured);
         Ok(())
     }
 }
 
+/// The batch with what was retrieved for it, `width` items a row, as its candidates.
+pub(super) fn on_retrieved(batch: &Batch, ids: &[i64], width: usize) -> Batch {
+    let rows = batch.seq_lens.len();
+    let candidates = ids.chunks(width).take(rows).map(<[i64]>::to_vec).collect();
+    Batch { candidates, ..batch.clone() }
+}
+
 /// `scores` and `generator_logits` with 0 where the filter left nothing to retrieve (id 0).
-fn without_filler(feeds: &Feeds, ids: &[i64], tasks: usize) -> Feeds {
-    let names = ["scores", "generator_logits"];
-    let kept = names.into_iter().filter_map(|name| {
+pub(super) fn without_filler(feeds: &Feeds, ids: &[i64], tasks: usize) -> Feeds {
+    let kept = VALUES.into_iter().filter_map(|name| {
         let tensor = feeds.get(name)?;
         let mut values = tensor.to_f32()?;
         for (row, &id) in values.chunks_mut(tasks).zip(ids) {
@@ -80,6 +82,55 @@ fn without_filler(feeds: &Feeds, ids: &[i64], tasks: usize) -> Feeds {
         Some((name.to_owned(), HostTensor::of(tensor.shape(), values)))
     });
     kept.collect()
+}
+
+/// Compares a retrieval with a recorded one: the logits place by place, and all values of the items that both chose.
+/// Nobody ranks the others here.
+pub(super) fn compare_recorded(
+    job: &ParityJob<'_>,
+    batch: &Batch,
+    (recorded, got): (&Feeds, &Feeds),
+    measured: &mut Measured,
+) -> Result<(), ParityError> {
+    let (tasks, rows) = (job.config.n_tasks(), batch.seq_lens.len());
+    let ids = |feeds: &Feeds| -> Vec<i64> {
+        feeds.get("candidate_ids").and_then(HostTensor::as_i64).unwrap_or_default().to_vec()
+    };
+    let (theirs, ours) = (ids(recorded), ids(got));
+    let width = tasks * job.options.top_k;
+    if theirs.len() < rows * width || ours.len() < rows * width {
+        let why = format!("{} items for {} recorded ones", ours.len(), theirs.len());
+        measured.failures.push(Check::failed("oneranker.candidate_ids", why));
+        return Ok(());
+    }
+    let own = |feeds, ids| place_by_place(feeds, ids, (rows, tasks, job.options.top_k));
+    measured.candidate.add("oneranker", batch, &own(recorded, &theirs), &own(got, &ours))?;
+    let (mut want, mut both) = (Feeds::new(), Feeds::new());
+    for name in VALUES {
+        let of = |feeds: &Feeds| feeds.get(name).and_then(HostTensor::to_f32).unwrap_or_default();
+        let (w, g) = (of(recorded), of(got));
+        let (mut known, mut seen) =
+            (vec![0.0; rows * width * tasks], vec![0.0; rows * width * tasks]);
+        for (at, id) in ours.iter().enumerate().take(rows * width).filter(|(_, id)| **id != 0) {
+            let list = &theirs[at / width * width..][..width];
+            let Some(place) = list.iter().position(|other| other == id) else { continue };
+            let from = (at / width * width + place) * tasks;
+            known[at * tasks..][..tasks].copy_from_slice(&w[from..from + tasks]);
+            seen[at * tasks..][..tasks].copy_from_slice(&g[at * tasks..][..tasks]);
+        }
+        let shape = [rows, width, tasks];
+        want.insert(name.into(), HostTensor::of(&shape, known));
+        both.insert(name.into(), HostTensor::of(&shape, seen));
+    }
+    measured.candidate.add("oneranker", &on_retrieved(batch, &ours, width), &want, &both)?;
+    complain(job, batch, &ours, measured);
+    Ok(())
+}
+
+/// Each task's own logits of its best `k` items, best first, under [`super::RETRIEVED`]: `[B, N, K]`.
+fn place_by_place(feeds: &Feeds, ids: &[i64], (rows, tasks, k): (usize, usize, usize)) -> Feeds {
+    let logits = sorted(own_task_logits(feeds, tasks, k), ids, k, rows * tasks);
+    Feeds::from([(super::RETRIEVED.to_owned(), HostTensor::of(&[rows, tasks, k], logits))])
 }
 
 /// Each task's own logits of its `k` items: `[B, N*K, N] -> [B, N, K]`.

@@ -28,11 +28,10 @@ pub fn check(
     reference: &Reference,
     progress: &dyn Progress,
 ) -> Result<ParityReport, ParityError> {
-    let all = graphs_of(job.options.item_input);
     let of = |built| chain_of(job, built);
     let mut want = of(&reference.exact);
     let mut rounded = reference.rounded.as_ref().map(of);
-    let mut got = Chain::new(job.candidate, job.dir, job.graphs, all);
+    let mut got = job.chain();
     let batches = job.batches();
     progress.stage("parity", batches.len() as u64);
     let mut measured = Measured::default();

@@ -3,7 +3,7 @@
 use onr_graphs::Precision;
 use serde::{Deserialize, Serialize};
 
-use super::compare::Difference;
+use super::compare::{Difference, Differences};
 
 /// What an output must keep to.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -168,6 +168,15 @@ impl Tolerance {
             }
             (_, Limit::Largest(limit)) => format!("error {error:.1e} is above {limit:.1e}"),
             (_, Limit::Rms(limit)) => format!("rms error {error:.1e} is above {limit:.1e}"),
+        })
+    }
+
+    /// What is wrong with the first output that is, with its name and row.
+    #[must_use]
+    pub(super) fn first_wrong(self, differences: &Differences) -> Option<String> {
+        differences.iter().find_map(|(graph, output, difference)| {
+            let why = self.judge(difference, None)?;
+            Some(format!("{graph}.{output}: {why} (row {})", difference.worst_request))
         })
     }
 

@@ -15,6 +15,7 @@ use super::{
     compare::Differences,
     job::{ParityJob, graphs_of},
     reference::Reference,
+    retrieval::on_retrieved,
     run::NEW,
     tolerance::Tolerance,
 };
@@ -83,7 +84,7 @@ fn measure(
     let all = graphs_of(job.options.item_input);
     let mut right = Chain::new(job.candidate, twin.dir(), twin.graphs(), all);
     let kinds: Vec<GraphKind> = all.iter().copied().filter(|kind| right.has(*kind)).collect();
-    let mut ours = Chain::new(job.candidate, job.dir, job.graphs, all);
+    let mut ours = job.chain();
     let mut differences = Differences::default();
     let batches = job.batches();
     progress.stage("graphs", batches.len().min(BATCHES) as u64);
@@ -113,7 +114,7 @@ fn measure(
             return Err(ParityError::Interrupted);
         }
     }
-    let tolerance = Tolerance::twin(job.options.precision, job.eight_bits);
+    let tolerance = Tolerance::twin(job.options.precision, job.coded.numbers);
     let judged = |(kind, what): &(GraphKind, String)| {
         let mut own = differences.iter().filter(|(graph, ..)| *graph == kind.name());
         let wrong = own.find_map(|(_, output, difference)| {
@@ -125,14 +126,8 @@ fn measure(
     Ok(differ.iter().map(judged).collect())
 }
 
-/// The batch with as many candidates as `oneranker` retrieved, where it did.
+/// The batch with what `oneranker` retrieved as its candidates, where it did.
 fn whole(batch: &Batch, outputs: &Feeds) -> Batch {
     let ids = outputs.get("candidate_ids").and_then(|ids| Some((ids.as_i64()?, ids.shape()[1])));
-    match ids {
-        Some((ids, width)) => Batch {
-            candidates: ids.chunks(width).take(batch.seq_lens.len()).map(<[i64]>::to_vec).collect(),
-            ..batch.clone()
-        },
-        None => batch.clone(),
-    }
+    ids.map_or_else(|| batch.clone(), |(ids, width)| on_retrieved(batch, ids, width))
 }

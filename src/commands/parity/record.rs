@@ -52,8 +52,7 @@ pub(super) fn run(args: &RecordArgs, context: &Context) -> anyhow::Result<Parity
         requests: &requests.list,
         requests_from: &requests.from,
         rows: ROWS,
-        eight_bits: manifest.quantized.is_some(),
-        coded_keys: manifest.quantized.as_ref().is_some_and(|q| q.kv.is_some()),
+        coded: (&manifest).into(),
     };
     let kind = manifest.kind();
     let job = RecordJob { parity: &parity, reference: &reference, kind: &kind };

@@ -12,6 +12,7 @@ use super::{
         compare::{Difference, Differences},
         job::{Measured, ParityJob, version},
         report::{ParityReport, Strength},
+        retrieval::compare_recorded,
         tolerance::Tolerance,
         verdict::{by_request, judge_all, ranked_rows, verdict, verdict_on_order},
     },
@@ -35,7 +36,7 @@ pub fn check_golden(
     if let Some(reason) = stamp.and_then(|stamp| stamp.mismatch(job.config, checkpoint)) {
         return Err(ParityError::OtherGolden { file: golden.name.clone(), reason });
     }
-    let mut chain = Chain::new(job.candidate, job.dir, job.graphs, &GRAPHS);
+    let mut chain = job.chain();
     let mut measured = Measured::default();
     let mut unused: BTreeSet<&str> = golden.outputs.keys().map(String::as_str).collect();
     let rows = job.rows.max(1);
@@ -84,6 +85,9 @@ pub fn check_golden(
 /// The graphs that a golden file is run through.
 const GRAPHS: [GraphKind; 3] = [GraphKind::Encode, GraphKind::Generate, GraphKind::Rank];
 
+/// Before the names of what `oneranker` returns: `rank` has outputs of the same names.
+const FUSED: &str = "oneranker.";
+
 /// Some requests of the file.
 fn compare<'a>(
     job: &ParityJob<'_>,
@@ -112,7 +116,20 @@ fn compare<'a>(
         keep_history(&mut state, &outputs);
         state.extend(outputs);
     }
-    Ok(())
+    let best: Feeds = all
+        .iter()
+        .filter_map(|(name, v)| Some((name.strip_prefix(FUSED)?.to_owned(), v.clone())))
+        .collect();
+    if best.is_empty() {
+        return Ok(());
+    }
+    unused.retain(|name| !name.starts_with(FUSED));
+    if !chain.has(GraphKind::OneRanker) {
+        measured.skip("oneranker", "the directory has no graph oneranker");
+        return Ok(());
+    }
+    let got = chain.run(GraphKind::OneRanker, &batch.inputs)?;
+    compare_recorded(job, &batch, (&best, &got), measured)
 }
 
 /// Recorded errors as differences of one element.

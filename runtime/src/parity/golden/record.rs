@@ -18,6 +18,7 @@ use super::{
         compare::{Difference, Differences},
         job::{ParityJob, version},
         reference::Reference,
+        retrieval::on_retrieved,
         run::{chain_of, weights_only},
     },
     stamp::{Recorded, Stamp},
@@ -71,8 +72,20 @@ pub fn record(
             state.extend(got.clone());
             outputs.extend(got);
         }
+        let mut rounded_state = Feeds::new();
         if let Some(rounded) = &mut rounded {
-            weights_only(rounded, batch, &state, batch.inputs.clone(), &mut costs)?;
+            rounded_state = weights_only(rounded, batch, &state, batch.inputs.clone(), &mut costs)?;
+        }
+        if exact.has(GraphKind::OneRanker) {
+            let best = exact.run(GraphKind::OneRanker, &batch.inputs)?;
+            if let (Some(rounded), Some(ids)) = (&mut rounded, best.get("candidate_ids")) {
+                rounded_state.insert("candidate_ids".into(), ids.clone());
+                let cost = rounded.run(GraphKind::Rank, &rounded_state)?;
+                let width = ids.shape().last().copied().unwrap_or(0);
+                let all = on_retrieved(batch, ids.as_i64().unwrap_or_default(), width);
+                costs.add("oneranker", &all, &best, &cost)?;
+            }
+            outputs.extend(best.into_iter().map(|(name, t)| (format!("oneranker.{name}"), t)));
         }
         made.push((real(batch, &batch.inputs), real(batch, &outputs)));
         if progress.advance(1).is_break() {

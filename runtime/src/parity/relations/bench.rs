@@ -11,7 +11,7 @@ use super::{
         batch::{Batch, BatchShape, batches},
         chain::{Chain, keep_history},
         compare::Differences,
-        job::{ParityJob, graphs_of},
+        job::ParityJob,
         tolerance::Tolerance,
     },
     layout::{Layout, align},
@@ -59,7 +59,7 @@ impl<'a> Bench<'a> {
             job,
             chain: job.chain(),
             profile,
-            tolerance: Tolerance::relation(job.options.precision, job.eight_bits),
+            tolerance: Tolerance::relation(job.options.precision, job.coded.numbers),
             requests,
             plain: Vec::new(),
             batch,
@@ -136,12 +136,7 @@ impl<'a> Bench<'a> {
             };
             differences.add(kind.name(), batch, want, &aligned(got))?;
         }
-        let wrong = differences.iter().find_map(|(graph, output, difference)| {
-            let why = tolerance.judge(difference, None)?;
-            let request = difference.worst_request;
-            Some(format!("{graph}.{output}: {why} (row {request})"))
-        });
-        Ok(wrong)
+        Ok(tolerance.first_wrong(&differences))
     }
 }
 
@@ -187,11 +182,4 @@ fn run_on(chain: &mut Chain<'_>, batch: &Batch, present: Feeds) -> Result<Output
         (GraphKind::Generate, generated),
         (GraphKind::Rank, ranked),
     ])
-}
-
-impl ParityJob<'_> {
-    /// The candidate's graphs on its backend, not opened yet.
-    pub(super) fn chain(&self) -> Chain<'_> {
-        Chain::new(self.candidate, self.dir, self.graphs, graphs_of(self.options.item_input))
-    }
 }

@@ -217,6 +217,6 @@ pub(super) fn grown(
     let grown: Feeds = grown.into_iter().filter(|(name, _)| present.contains_key(name)).collect();
     let answers = bench.run_on(batch, grown)?;
     // New behaviours attend to what codes stand for, those of a whole history to the numbers before.
-    let tolerance = if bench.job.coded_keys { Tolerance::CODED_KEYS } else { bench.tolerance };
+    let tolerance = if bench.job.coded.keys { Tolerance::CODED_KEYS } else { bench.tolerance };
     bench.differ_within(tolerance, batch, (whole, &answers), &bench.layout())
 }

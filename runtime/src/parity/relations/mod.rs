@@ -5,6 +5,7 @@
 
 mod bench;
 mod cases;
+mod fused;
 mod layout;
 mod shapes;
 mod values;
@@ -44,7 +45,7 @@ impl From<Option<String>> for Verdict {
 }
 
 /// Name and case, in the order of reports.
-const CASES: [(&str, Case); 16] = [
+const CASES: [(&str, Case); 17] = [
     ("repeated-runs", cases::repeated),
     ("concurrent-runs", cases::concurrent),
     ("identical-rows", cases::identical_rows),
@@ -55,7 +56,8 @@ const CASES: [(&str, Case); 16] = [
     ("stale-slots", values::stale_slots),
     ("strange-ids", values::strange_ids),
     ("shifted-times", values::shifted_times),
-    ("sold-out", values::sold_out),
+    ("sold-out", fused::sold_out),
+    ("split", fused::split),
     ("append", cases::append),
     ("profile.batch", shapes::batch),
     ("profile.seq", shapes::seq),

@@ -1,6 +1,6 @@
 //! Relations over what stands in the inputs.
 
-use onr_graphs::{Filter, GraphKind};
+use onr_graphs::GraphKind;
 
 use super::{
     super::{
@@ -52,33 +52,48 @@ pub(super) fn strange_ids(bench: &mut Bench<'_>) -> Result<Verdict, ParityError>
 }
 
 /// Only differences of times count: all of a request later by the same gives the same. So much later that 32 bits
-/// would cut the second half of a history to a time before the first.
+/// would cut the second half of a history to a time before the first. Requests come at the time of the last behaviour,
+/// so that not all differences are beyond the last bucket.
 pub(super) fn shifted_times(bench: &mut Bench<'_>) -> Result<Verdict, ParityError> {
-    let mut later = bench.batch.clone();
     let Some(times) = bench.batch.inputs.get("timestamps") else {
         return Ok(Verdict::Skipped("there are no times".into()));
     };
     let (rows, seq) = (times.shape()[0], times.shape()[1]);
-    let stamps = times.as_i64().unwrap_or_default();
-    let shift = |row: usize| {
+    let stamps = times.as_i64().unwrap_or_default().to_vec();
+    let history = |row: usize| {
         let len = bench.batch.seq_lens.get(row).copied().unwrap_or(0);
-        let history = &stamps[row * seq..row * seq + len];
-        let middle = history.first().zip(history.last()).map_or(0, |(a, b)| a.midpoint(*b));
+        &stamps[row * seq..row * seq + len]
+    };
+    let shift = |row: usize| {
+        let middle =
+            history(row).first().zip(history(row).last()).map_or(0, |(a, b)| a.midpoint(*b));
         (1 << 32) + (1 << 31) - middle
     };
-    for (name, width) in [("timestamps", seq), ("request_time", 1)] {
-        let Some(tensor) = later.inputs.get_mut(name) else { continue };
+    let with = |name: &str, width: usize, of: &dyn Fn(usize, i64) -> i64| {
+        let tensor = bench.batch.inputs.get(name)?;
         let times = tensor.as_i64().unwrap_or_default().iter().enumerate();
-        let moved = times.map(|(at, time)| time + shift((at / width).min(rows - 1))).collect();
-        *tensor = HostTensor::of(tensor.shape(), moved);
+        let changed = times.map(|(at, time)| of((at / width).min(rows - 1), *time)).collect();
+        Some(HostTensor::of(tensor.shape(), changed))
+    };
+    let asked = |row: usize, time: i64| history(row).last().copied().unwrap_or(time);
+    let (mut now, mut later) = (bench.batch.clone(), bench.batch.clone());
+    let request = [
+        (&mut now, with("request_time", 1, &asked)),
+        (&mut later, with("request_time", 1, &|row, time| asked(row, time) + shift(row))),
+    ];
+    for (batch, times) in request {
+        batch.inputs.extend(times.map(|times| ("request_time".to_owned(), times)));
     }
-    let answers = bench.run(&later)?;
-    let mut wrong = bench.differ(&bench.batch, &bench.plain, &answers, &bench.layout())?;
+    let moved = with("timestamps", seq, &|row, time| time + shift(row));
+    later.inputs.extend(moved.map(|times| ("timestamps".to_owned(), times)));
+
+    let (want, got) = (bench.run(&now)?, bench.run(&later)?);
+    let mut wrong = bench.differ(&now, &want, &got, &bench.layout())?;
     if wrong.is_none() && bench.chain.has(GraphKind::Append) {
-        wrong = grown(bench, &later, &answers, NEW)?.map(|why| format!("appended: {why}"));
+        wrong = grown(bench, &later, &got, NEW)?.map(|why| format!("appended: {why}"));
     }
     if wrong.is_none() {
-        wrong = bench.fused_alike(&bench.batch.clone(), &later)?;
+        wrong = bench.fused_alike(&now, &later)?;
     }
     Ok(wrong.into())
 }
@@ -94,36 +109,4 @@ pub(super) fn stale_slots(bench: &mut Bench<'_>) -> Result<Verdict, ParityError>
     let stale = present.iter().map(|(name, kv)| (name.clone(), filled(kv, JUNK, len))).collect();
     let answers = bench.run_on(&batch, stale)?;
     Ok(bench.differ(&batch, &bench.plain, &answers, &bench.layout())?.into())
-}
-
-/// Where fewer items are in stock than `oneranker` is to retrieve, it returns those and then id 0.
-pub(super) fn sold_out(bench: &mut Bench<'_>) -> Result<Verdict, ParityError> {
-    let (options, config) = (bench.job.options, bench.job.config);
-    if options.filter == Filter::None || !bench.chain.has(GraphKind::OneRanker) {
-        return Ok(Verdict::Skipped("there is no filter".into()));
-    }
-    // Item 0 is the padding; one item less than there are places.
-    let left = (options.top_k - 1).min(config.n_items - 1);
-    let mut few = bench.batch.clone();
-    let Some(allowed) = few.inputs.get_mut("allowed_items") else {
-        return Ok(Verdict::Skipped("there is no filter".into()));
-    };
-    let count = allowed.data().len();
-    let bits: Vec<bool> =
-        (0..count).map(|at| (1..=left).contains(&(at % config.n_items))).collect();
-    *allowed = HostTensor::of(allowed.shape(), bits);
-    let found = bench.chain.run(GraphKind::OneRanker, &few.inputs)?;
-    let ids = found.get("candidate_ids").and_then(HostTensor::as_i64).unwrap_or_default();
-    let rows = few.seq_lens.len() * config.n_tasks();
-    for (at, list) in ids.chunks(options.top_k).take(rows).enumerate() {
-        let mut real = list[..left.min(list.len())].to_vec();
-        real.sort_unstable();
-        let filler = list.iter().skip(left).all(|id| *id == 0);
-        if !(real.iter().copied().eq(1..=left as i64) && filler) {
-            let (row, task) = (at / config.n_tasks(), at % config.n_tasks());
-            let why = format!("row {row}, task {task}: {list:?} with items 1 to {left} in stock");
-            return Ok(Verdict::Wrong(why));
-        }
-    }
-    Ok(Verdict::Holds)
 }
