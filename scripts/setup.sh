@@ -23,8 +23,11 @@ readonly scratch=.onr/tmp
 readonly libclang_below=22
 readonly triton_package=scripts/triton.txt
 readonly triton_client=scripts/requirements-triton-client.txt
+readonly triton_numpy=scripts/requirements-triton-python.txt
 readonly triton=.onr/triton
 readonly triton_glibc=2.35
+# To be raised when the step below puts the same files into other places.
+readonly triton_layout=1
 # Relative to site-packages; the links in .onr/lib carry the sonames.
 readonly libraries=(
     onnxruntime/capi/libonnxruntime.so.1.31.1:libonnxruntime.so.1
@@ -202,9 +205,11 @@ PY
 
 # --- 5. Triton ----------------------------------------------------------------------------------
 
-# The step's result depends on these: what is fetched, how this script unpacks it, which Python.
+# What .onr/triton must have been made from: these lists, this layout, this Python.
 triton_key() {
-    cat "$triton_package" "$triton_client" "${BASH_SOURCE[0]}" <("$venv/bin/python" -V) | sha256sum
+    printf '%s layout %s %s\n' \
+        "$(cat "$triton_package" "$triton_client" "$triton_numpy" | sha256sum)" \
+        "$triton_layout" "$("$venv/bin/python" -V)"
 }
 triton_complete() {
     [[ -f $triton/complete && -x $triton/bin/tritonserver ]] &&
@@ -219,7 +224,8 @@ triton_refused() {
         printf 'it needs glibc %s, this is %s\n' "$triton_glibc" "${glibc:-another C library}"
     fi
     case $1 in
-    3.11 | 3.12 | 3.13) ;;
+    3.11 | 3.12) ;;
+    3.13) printf 'its Python backend needs numpy 1, which Python 3.13 of .onr/venv has not\n' ;;
     *) printf 'its wheel has a Python backend for Python up to 3.13, .onr/venv has %s\n' "$1" ;;
     esac
 }
@@ -237,8 +243,8 @@ moved = {f"{server}python_backend_stubs/{version}/{stub}": f"{server}backends/py
 wanted = (f"{server}bin/", f"{server}backends/", "nvidia_pytriton.libs/")
 with zipfile.ZipFile(wheel) as archive:
     for name in archive.namelist():
-        # A Python of its own, 32 MB, which only the backend for 3.13 is linked with.
-        spare = "/libpython" in name and version != "3.13"
+        # A Python of its own, 32 MB, which only the backend for Python 3.13 is linked with.
+        spare = "/libpython" in name
         licence = ".dist-info/licenses/" in name
         if name.endswith("/") or spare or not (name in moved or licence or name.startswith(wanted)):
             continue
@@ -251,9 +257,18 @@ if not (scratch / "new" / server / "backends/python" / stub).exists():
 PY
 }
 
-# bin/tritonserver: the server with its backends, and with .onr/venv as the Python of Python models.
-# The interpreter inside the backend takes the first `python3` on the PATH for itself; its shared
-# library may lie where the loader does not look.
+# The Python of Python models: .onr/venv, but for its numpy. An environment, because the interpreter
+# inside the backend does not look at PYTHONPATH.
+triton_python() {
+    local site=$1/python/lib/python$2/site-packages
+    "$venv/bin/python" -m venv --without-pip "$1/python"
+    pip install --require-hashes --only-binary :all: --no-deps --target "$site" -r "$triton_numpy"
+    printf '../../../../../venv/lib/python%s/site-packages\n' "$2" >"$site/venv.pth"
+}
+
+# bin/tritonserver: the server with its backends and that Python. The interpreter inside the backend
+# takes the first `python3` on the PATH for itself; its shared library may lie where the loader does
+# not look.
 triton_launcher() {
     mkdir -p "$1/bin"
     "$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR"))' >"$1/libpython"
@@ -261,7 +276,7 @@ triton_launcher() {
 #!/bin/sh
 # Made by scripts/setup.sh.
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
-PATH=$(dirname "$root")/venv/bin:$PATH
+PATH=$root/python/bin:$PATH
 LD_LIBRARY_PATH=$(cat "$root/libpython")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export PATH LD_LIBRARY_PATH
 unset PYTHONHOME PYTHONPATH
@@ -305,10 +320,13 @@ triton_server() {
     fi
     pip install --require-hashes --only-binary :all: --no-deps --target "$scratch/new/client" -r "$triton_client"
     PYTHONPATH=$scratch/new/client "$venv/bin/python" -c 'import tritonclient.grpc, tritonclient.http'
-    triton_key >"$scratch/new/complete"
+    triton_python "$scratch/new" "$version"
     rm -rf "$triton"
     mv "$scratch/new" "$triton"
     rm -rf "$scratch"
+    "$triton/python/bin/python3" -c 'import numpy, onnxruntime; assert numpy.__version__ < "2"' ||
+        die "the Python of Triton's Python models does not find its packages"
+    triton_key >"$triton/complete"
     say "tritonserver is in $triton/bin, its client in $triton/client"
 }
 
