@@ -179,17 +179,17 @@ pub struct ModelStatistics {
     /// When it was last asked, in milliseconds since 1970; 0 if never.
     pub last_inference: u64,
     /// Requests that were answered, from arrival to answer.
-    pub success: Duration,
+    pub success: Spent,
     /// Requests that failed.
-    pub fail: Duration,
+    pub fail: Spent,
     /// Waiting for an instance.
-    pub queue: Duration,
+    pub queue: Spent,
     /// Inputs on their way to the model.
-    pub compute_input: Duration,
+    pub compute_input: Spent,
     /// The model itself.
-    pub compute_infer: Duration,
+    pub compute_infer: Spent,
     /// Outputs on their way from the model.
-    pub compute_output: Duration,
+    pub compute_output: Spent,
     /// By size of the batch.
     pub batches: Vec<BatchStatistics>,
 }
@@ -201,17 +201,17 @@ pub struct BatchStatistics {
     /// Rows.
     pub batch_size: u64,
     /// Inputs on their way to the model.
-    pub compute_input: Duration,
+    pub compute_input: Spent,
     /// The model itself.
-    pub compute_infer: Duration,
+    pub compute_infer: Spent,
     /// Outputs on their way from the model.
-    pub compute_output: Duration,
+    pub compute_output: Spent,
 }
 
 /// How often, and how long in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct Duration {
+pub struct Spent {
     /// How often.
     pub count: u64,
     /// Nanoseconds in all.

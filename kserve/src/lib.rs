@@ -35,7 +35,8 @@ pub use endpoint::{Endpoint, Transport};
 pub use error::KserveError;
 pub use exchange::{InferRequest, InferResponse};
 pub use info::{
-    BatchStatistics, Duration, DynamicBatching, EnsembleStep, InstanceGroup, IoConfig, ModelConfig,
-    ModelMetadata, ModelStatistics, RepositoryModel, ServerMetadata, TensorMetadata, VersionPolicy,
+    BatchStatistics, DynamicBatching, EnsembleStep, InstanceGroup, IoConfig, ModelConfig,
+    ModelMetadata, ModelStatistics, RepositoryModel, ServerMetadata, Spent, TensorMetadata,
+    VersionPolicy,
 };
 pub use tensor::Tensor;

@@ -77,7 +77,9 @@ fn a_server_that_is_killed_in_the_middle() {
             asked.join().unwrap().unwrap_err()
         });
         assert!(matches!(&lost, KserveError::Lost { .. }), "{lost:?}");
-        assert!(soon(|| place.server.processes().unwrap().is_empty()) && !place.server.is_running());
+        assert!(
+            soon(|| place.server.processes().unwrap().is_empty()) && !place.server.is_running()
+        );
         let gone = client.infer(&InferRequest::new("sleeper", [number(0.0)])).unwrap_err();
         assert!(matches!(&gone, KserveError::Connect { .. }), "{gone:?}");
         assert!(gone.hint().unwrap().contains("is a server running"));

@@ -2,8 +2,8 @@
 
 use super::proto;
 use crate::{
-    BatchStatistics, Datatype, Duration, DynamicBatching, EnsembleStep, InstanceGroup, IoConfig,
-    ModelConfig, ModelMetadata, ModelStatistics, RepositoryModel, ServerMetadata, TensorMetadata,
+    BatchStatistics, Datatype, DynamicBatching, EnsembleStep, InstanceGroup, IoConfig, ModelConfig,
+    ModelMetadata, ModelStatistics, RepositoryModel, ServerMetadata, Spent, TensorMetadata,
     VersionPolicy,
 };
 
@@ -146,6 +146,6 @@ fn model_statistics(from: proto::ModelStatistics) -> ModelStatistics {
     }
 }
 
-fn duration(from: Option<proto::Duration>) -> Duration {
-    from.map_or(Duration::default(), |d| Duration { count: d.count, ns: d.ns })
+fn duration(from: Option<proto::Duration>) -> Spent {
+    from.map_or(Spent::default(), |d| Spent { count: d.count, ns: d.ns })
 }

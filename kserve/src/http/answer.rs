@@ -1,7 +1,6 @@
 //! An HTTP answer, and which error it is.
 
 use bytes::Bytes;
-use hyper::HeaderMap;
 use serde::Deserialize;
 
 use crate::call::{Call, is_unknown};
@@ -10,11 +9,11 @@ use crate::{Endpoint, KserveError};
 /// Words of a server that are kept from an answer that is not JSON.
 const WORDS: usize = 400;
 
-/// Status, headers and the whole body.
+/// Status, whole body, and the length of the JSON in it as the server says it.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
+    pub(crate) header_length: Option<String>,
     pub(crate) body: Bytes,
 }
 

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::HEADER_LENGTH;
 use super::answer::Answer;
-use super::wire::Frames;
 use crate::{InferRequest, InferResponse, Tensor};
 
 #[derive(Serialize)]
@@ -75,8 +74,8 @@ struct OutputSize {
     binary_data_size: Option<usize>,
 }
 
-/// The body of a request, and the length of the JSON in it.
-pub(super) fn encode(request: &InferRequest) -> (usize, Frames) {
+/// The JSON of a request, which its tensors' bytes follow.
+pub(super) fn encode(request: &InferRequest) -> Vec<u8> {
     let inputs = request.inputs.iter().map(|input| Input {
         name: input.name(),
         shape: input.shape(),
@@ -92,20 +91,14 @@ pub(super) fn encode(request: &InferRequest) -> (usize, Frames) {
         outputs: outputs.map(|name| wanted(name)).collect(),
     };
     // Strings and numbers in structs: there is nothing that JSON could not say.
-    let json = Bytes::from(serde_json::to_vec(&json).unwrap_or_default());
-    let length = json.len();
-    let tensors = request.inputs.iter().map(|input| input.bytes().clone());
-    (length, std::iter::once(json).chain(tensors).collect())
+    serde_json::to_vec(&json).unwrap_or_default()
 }
 
 /// The outputs, as slices of the answer's body. Says what is wrong with it.
 pub(super) fn decode(answer: &Answer) -> Result<InferResponse, String> {
-    let length = match answer.headers.get(&HEADER_LENGTH) {
+    let length = match &answer.header_length {
         None => answer.body.len(),
-        Some(value) => {
-            let number = value.to_str().ok().and_then(|text| text.parse().ok());
-            number.ok_or_else(|| format!("its {HEADER_LENGTH} is {value:?}"))?
-        }
+        Some(text) => text.parse().map_err(|_| format!("its {HEADER_LENGTH} is `{text}`"))?,
     };
     let json = answer.body.get(..length).ok_or_else(|| {
         format!("its JSON should have {length} bytes, the body has {}", answer.body.len())
@@ -140,23 +133,13 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
-    use hyper::HeaderMap;
-    use hyper::header::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
     use crate::Datatype;
 
-    fn body(frames: Frames) -> Vec<u8> {
-        frames.into_iter().flatten().collect()
-    }
-
     fn answer(header: Option<&str>, body: impl Into<Bytes>) -> Answer {
-        let mut headers = HeaderMap::new();
-        if let Some(header) = header {
-            headers.insert(HEADER_LENGTH, HeaderValue::from_str(header).unwrap());
-        }
-        Answer { status: 200, headers, body: body.into() }
+        Answer { status: 200, header_length: header.map(Into::into), body: body.into() }
     }
 
     #[test]
@@ -169,22 +152,12 @@ mod tests {
             r#"{"name":"ids","shape":[1,2],"datatype":"INT64","parameters":{"binary_data_size":16}},"#,
             r#"{"name":"mask","shape":[1,1],"datatype":"BOOL","parameters":{"binary_data_size":1}}]}"#,
         );
-        let (length, frames) = encode(&request);
-        assert_eq!(length, json.len());
-        let tensors = b"\x01\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\x01";
-        assert_eq!(body(frames), [json.as_bytes(), tensors].concat());
+        assert_eq!(String::from_utf8(encode(&request)).unwrap(), json);
 
-        let (length, frames) = encode(&InferRequest::new("m", []).id("7").outputs(["y"]));
-        let json =
+        let json = encode(&InferRequest::new("m", []).id("7").outputs(["y"]));
+        let want =
             r#"{"id":"7","inputs":[],"outputs":[{"name":"y","parameters":{"binary_data":true}}]}"#;
-        assert_eq!((length, body(frames)), (json.len(), json.as_bytes().to_vec()));
-    }
-
-    #[test]
-    fn frames_are_the_callers_bytes() {
-        let x = Tensor::of("x", [4], &[0_f32; 4]).unwrap();
-        let (_, frames) = encode(&InferRequest::new("m", [x.clone()]));
-        assert_eq!(frames.into_iter().nth(1).unwrap().as_ptr(), x.bytes().as_ptr());
+        assert_eq!(String::from_utf8(json).unwrap(), want);
     }
 
     const JSON: &str = r#"{"model_name":"m","model_version":"3","outputs":[{"name":"y","datatype":"FP16","shape":[2],"parameters":{"binary_data_size":4}},{"name":"z","datatype":"UINT8","shape":[1],"parameters":{"binary_data_size":1}}]}"#;
@@ -212,7 +185,7 @@ mod tests {
             (Some(&length), &whole[..whole.len() - 1], "`z` should have 1 bytes, 0 are left"),
             (Some(&length), &long, "1 bytes follow"),
             (Some("99999"), &whole, "should have 99999 bytes"),
-            (Some("-1"), &whole, "\"-1\""),
+            (Some("-1"), &whole, "`-1`"),
             (Some("10"), &whole, "JSON before its tensors"),
             (None, &whole, "JSON before its tensors"),
             (None, text.as_bytes(), "should have 4 bytes"),
@@ -231,11 +204,10 @@ mod tests {
         fn tensors_return(tensors in prop::collection::vec(prop::collection::vec(any::<f64>(), 0..9), 0..5)) {
             let tensors: Vec<_> = tensors.iter().enumerate()
                 .map(|(i, x)| Tensor::of(format!("t\"{i}\u{e9}"), [x.len(), 1], x).unwrap()).collect();
-            let (length, frames) = encode(&InferRequest::new("m", tensors.clone()));
-            let body = body(frames);
-            let json = String::from_utf8(body[..length].to_vec()).unwrap();
+            let json = String::from_utf8(encode(&InferRequest::new("m", tensors.clone()))).unwrap();
             let json = json.replacen("\"inputs\"", "\"model_name\":\"m\",\"outputs\"", 1);
-            let bytes = [json.as_bytes(), &body[length..]].concat();
+            let mut bytes = json.clone().into_bytes();
+            tensors.iter().for_each(|tensor| bytes.extend_from_slice(tensor.bytes()));
             let response = decode(&answer(Some(&json.len().to_string()), bytes)).unwrap();
             prop_assert_eq!(response.outputs, tensors);
         }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 
 use crate::{
-    BatchStatistics, Datatype, Duration, DynamicBatching, EnsembleStep, InstanceGroup, IoConfig,
-    ModelConfig, ModelMetadata, ModelStatistics, TensorMetadata, VersionPolicy,
+    BatchStatistics, Datatype, DynamicBatching, EnsembleStep, InstanceGroup, IoConfig, ModelConfig,
+    ModelMetadata, ModelStatistics, Spent, TensorMetadata, VersionPolicy,
 };
 
 /// An integer, or a string with one: the JSON of protobuf has both.
@@ -280,12 +280,12 @@ struct Stats {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Times {
-    success: Duration,
-    fail: Duration,
-    queue: Duration,
-    compute_input: Duration,
-    compute_infer: Duration,
-    compute_output: Duration,
+    success: Spent,
+    fail: Spent,
+    queue: Spent,
+    compute_input: Spent,
+    compute_infer: Spent,
+    compute_output: Spent,
 }
 
 impl Statistics {

@@ -1,49 +1,63 @@
 //! The operations over HTTP/1.1.
 
 mod answer;
+mod head;
 mod infer;
 mod json;
 mod wire;
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
-use hyper::{HeaderMap, Method, Request, Uri};
 use serde::de::DeserializeOwned;
 
 use crate::call::{Call, Model};
 use crate::{
     ClientOptions, Endpoint, InferRequest, InferResponse, KserveError, ModelConfig, ModelMetadata,
-    ModelStatistics, RepositoryModel, ServerMetadata,
+    ModelStatistics, RepositoryModel, ServerMetadata, Tensor,
 };
 use answer::Answer;
-use wire::{Frames, Pool};
+use wire::Pool;
 
 /// Length of the JSON before the tensors, in requests and answers.
-const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+const HEADER_LENGTH: &str = "Inference-Header-Content-Length";
 /// Beyond ASCII letters and digits, what a path segment may hold as it is.
 const UNRESERVED: &[u8] = b"-._~";
+
+/// What a request carries.
+struct Content<'a> {
+    json: &'a [u8],
+    /// With the binary tensor extension, the bytes after the JSON.
+    tensors: Option<Vec<&'a Bytes>>,
+}
+
+impl Content<'_> {
+    fn size(&self) -> u64 {
+        let tensors = self.tensors.iter().flatten().map(|bytes| bytes.len() as u64);
+        self.json.len() as u64 + tensors.sum::<u64>()
+    }
+}
 
 /// Operations of one server over a pool of connections.
 #[derive(Debug)]
 pub(crate) struct Http {
     pool: Pool,
     endpoint: Endpoint,
-    host: HeaderValue,
     limit: u64,
 }
 
 impl Http {
     pub(crate) fn new(endpoint: &Endpoint, options: &ClientOptions) -> Result<Self, KserveError> {
-        let host = HeaderValue::from_str(&endpoint.authority()).map_err(|_| {
-            KserveError::Endpoint { text: endpoint.to_string(), problem: "its host is no name" }
-        })?;
+        // It stands in every head, where another line would be another header.
+        if !endpoint.host().bytes().all(|byte| byte.is_ascii_graphic()) {
+            let text = endpoint.to_string();
+            return Err(KserveError::Endpoint { text, problem: "its host is no name" });
+        }
         let (endpoint, limit) = (endpoint.clone(), options.max_message_bytes);
-        Ok(Self { pool: Pool::new(&endpoint, options), endpoint, host, limit })
+        Ok(Self { pool: Pool::new(&endpoint, options), endpoint, limit })
     }
 
     /// The answer to a question without a body whose only content is its status.
     pub(crate) async fn healthy(&self, call: Call<'_>, path: &str) -> Result<bool, KserveError> {
-        let answer = self.ask(call, Method::GET, path, Frames::default(), None).await?;
+        let answer = self.ask(call, path, None).await?;
         match answer.status {
             200 => Ok(true),
             // Triton says 400 for "not ready", others 503 or 404.
@@ -111,55 +125,58 @@ impl Http {
 
     pub(crate) async fn infer(&self, request: &InferRequest) -> Result<InferResponse, KserveError> {
         let call = Call::Infer(request.asked());
-        let (header, frames) = infer::encode(request);
         let path = path(request.asked(), "/infer");
-        let answer = self.ask(call, Method::POST, &path, frames, Some(header)).await?;
+        let json = infer::encode(request);
+        let tensors = request.inputs.iter().map(Tensor::bytes);
+        let content = Content { json: &json, tensors: Some(tensors.collect()) };
+        let answer = self.ask(call, &path, Some(content)).await?;
         let answer = self.accepted(call, answer)?;
         infer::decode(&answer).map_err(|problem| self.malformed(call, problem))
     }
 
     async fn get<T: DeserializeOwned>(&self, call: Call<'_>, path: &str) -> Result<T, KserveError> {
-        let answer = self.ask(call, Method::GET, path, Frames::default(), None).await?;
+        let answer = self.ask(call, path, None).await?;
         self.json(call, &self.accepted(call, answer)?.body)
     }
 
     async fn post(&self, call: Call<'_>, path: &str, body: &str) -> Result<Answer, KserveError> {
-        let frames = Frames::from([Bytes::copy_from_slice(body.as_bytes())]);
-        let answer = self.ask(call, Method::POST, path, frames, None).await?;
+        let content = Content { json: body.as_bytes(), tensors: None };
+        let answer = self.ask(call, path, Some(content)).await?;
         self.accepted(call, answer)
     }
 
-    /// One request and whatever is answered. `header` is the length of the JSON before binary tensors.
+    /// One request and whatever is answered; without content it is a `GET`.
     async fn ask(
         &self,
         call: Call<'_>,
-        method: Method,
         path: &str,
-        frames: Frames,
-        header: Option<usize>,
+        content: Option<Content<'_>>,
     ) -> Result<Answer, KserveError> {
-        if frames.left() > self.limit {
+        let size = content.as_ref().map_or(0, Content::size);
+        if size > self.limit {
             let (call, limit) = (call.to_string(), self.limit);
             return Err(KserveError::TooLarge { call, direction: "request", limit });
         }
-        let mut request = Request::new(frames);
-        *request.method_mut() = method;
-        // Segments are escaped, so a path is always one.
-        *request.uri_mut() = path.parse().unwrap_or_else(|_| Uri::from_static("/"));
-        self.headers(request.headers_mut(), header);
-        self.pool.send(call, request).await
+        self.pool.send(call, &self.request(path, content, size)).await
     }
 
-    fn headers(&self, headers: &mut HeaderMap, header: Option<usize>) {
-        headers.insert(HOST, self.host.clone());
-        let content = match header {
-            None => "application/json",
-            Some(length) => {
-                headers.insert(HEADER_LENGTH, HeaderValue::from(length));
-                "application/octet-stream"
-            }
+    /// What is sent: head and JSON in one buffer, then each tensor's own.
+    fn request(&self, path: &str, content: Option<Content<'_>>, size: u64) -> Vec<Bytes> {
+        let host = self.endpoint.authority();
+        let Some(Content { json, tensors }) = content else {
+            return vec![format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").into()];
         };
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content));
+        let kind = if tensors.is_some() { "octet-stream" } else { "json" };
+        let mut head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/{kind}\r\nContent-Length: {size}\r\n"
+        );
+        if tensors.is_some() {
+            head.push_str(&format!("{HEADER_LENGTH}: {}\r\n", json.len()));
+        }
+        head.push_str("\r\n");
+        let head = Bytes::from([head.as_bytes(), json].concat());
+        let tensors = tensors.into_iter().flatten().filter(|bytes| !bytes.is_empty()).cloned();
+        std::iter::once(head).chain(tensors).collect()
     }
 
     fn accepted(&self, call: Call<'_>, answer: Answer) -> Result<Answer, KserveError> {
@@ -207,5 +224,25 @@ mod tests {
         assert_eq!(path(model, "/infer"), "/v2/models/a%2Fb%20%3F%C3%A9/versions/1/infer");
         let plain = Model { name: "oneranker_encode-2.x~", version: None };
         assert_eq!(path(plain, ""), "/v2/models/oneranker_encode-2.x~");
+    }
+
+    #[test]
+    fn a_request_by_hand() {
+        let endpoint = "http://[::1]:8000".parse().unwrap();
+        let http = Http::new(&endpoint, &ClientOptions::default()).unwrap();
+        let (bytes, none) = (Bytes::from_static(b"abc"), Bytes::new());
+        let content = Content { json: b"{}", tensors: Some(vec![&bytes, &none]) };
+        let size = content.size();
+        let sent = http.request("/v2/models/m/infer", Some(content), size);
+        let head = "POST /v2/models/m/infer HTTP/1.1\r\nHost: [::1]:8000\r\nContent-Type: application/octet-stream\r\nContent-Length: 5\r\nInference-Header-Content-Length: 2\r\n\r\n{}";
+        assert_eq!(sent, [head, "abc"]);
+        assert_eq!(sent[1].as_ptr(), bytes.as_ptr());
+        assert_eq!(http.request("/v2", None, 0), ["GET /v2 HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n"]);
+    }
+
+    #[test]
+    fn no_host_writes_headers() {
+        let endpoint = Endpoint::new(crate::Transport::Http, "a\r\nX: y", 1);
+        assert!(Http::new(&endpoint, &ClientOptions::default()).is_err());
     }
 }

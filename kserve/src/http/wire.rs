@@ -1,89 +1,29 @@
-//! Connections: made when needed, kept for the next request, driven by the thread that waits for the answer.
+//! Connections: made when needed, kept for the next request.
+//!
+//! HTTP/1.1 as far as a client of this protocol needs it: lengths, chunks, bodies that end with the connection. Heads
+//! are parsed by `httparse`. A body is read into the buffer that its tensors will be slices of.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::error::Error;
-use std::future::poll_fn;
-use std::io;
-use std::pin::{Pin, pin};
+use std::io::{self, IoSlice};
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::client::conn::http1::{self, Connection, SendRequest};
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::answer::Answer;
+use super::head::{Body, Head};
 use crate::call::Call;
 use crate::{ClientOptions, Endpoint, KserveError};
 
-/// Room that is taken for an answer before its bytes arrive; a length that a server only claims costs no more.
-const TRUSTED: u64 = 64 << 20;
-
-/// A body of buffers that are sent as they are.
-#[derive(Debug, Default)]
-pub(super) struct Frames {
-    left: VecDeque<Bytes>,
-    bytes: u64,
-}
-
-impl Frames {
-    /// Bytes that are not sent yet.
-    pub(super) fn left(&self) -> u64 {
-        self.bytes
-    }
-}
-
-impl FromIterator<Bytes> for Frames {
-    /// Empty buffers are left out: an empty frame would be a chunk that ends a body.
-    fn from_iter<T: IntoIterator<Item = Bytes>>(buffers: T) -> Self {
-        let left: VecDeque<_> = buffers.into_iter().filter(|bytes| !bytes.is_empty()).collect();
-        let bytes = left.iter().map(|bytes| bytes.len() as u64).sum();
-        Self { left, bytes }
-    }
-}
-
-impl<const N: usize> From<[Bytes; N]> for Frames {
-    fn from(buffers: [Bytes; N]) -> Self {
-        buffers.into_iter().collect()
-    }
-}
-
-#[cfg(test)]
-impl IntoIterator for Frames {
-    type Item = Bytes;
-    type IntoIter = std::collections::vec_deque::IntoIter<Bytes>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.left.into_iter()
-    }
-}
-
-impl Body for Frames {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self.left.pop_front();
-        self.bytes -= next.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes)
-    }
-}
+/// Room for heads and what comes with them. A connection keeps it, so that a small answer costs no large buffer.
+const ROOM: usize = 16 << 10;
+/// A head that is larger is none.
+const HEAD: usize = 64 << 10;
+/// Room that is taken for a body before its bytes arrive; a length that a server only claims costs no more.
+const TRUSTED: usize = 64 << 20;
+/// Buffers that are handed to the system at once.
+const SLICES: usize = 64;
 
 /// Connections to one server that wait for their next request.
 #[derive(Debug)]
@@ -95,12 +35,27 @@ pub(super) struct Pool {
     idle: Mutex<Vec<Wire>>,
 }
 
-/// One connection. Whoever holds it drives it.
+/// One connection, and bytes that were read from it and not used.
 #[derive(Debug)]
 struct Wire {
-    requests: SendRequest<Frames>,
-    /// `None` once it has ended.
-    connection: Option<Pin<Box<Connection<TokioIo<TcpStream>, Frames>>>>,
+    stream: TcpStream,
+    read: BytesMut,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+enum End {
+    /// Nothing of the request was sent.
+    Unsent(io::Error),
+    Lost(String),
+    Malformed(String),
+    TooLarge,
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Lost(error.to_string())
+    }
 }
 
 impl Pool {
@@ -114,40 +69,56 @@ impl Pool {
         }
     }
 
-    /// Sends a request over a connection that is kept or new, and reads the whole answer.
+    /// Sends `request`, head and body, over a connection that is kept or new, and reads the whole answer.
     ///
     /// A request goes to another connection only if none of its bytes have left: no server sees one twice.
     pub(super) async fn send(
         &self,
         call: Call<'_>,
-        mut request: Request<Frames>,
+        request: &[Bytes],
     ) -> Result<Answer, KserveError> {
-        loop {
-            let (mut wire, kept) = match self.take() {
-                Some(wire) => (wire, true),
-                None => (self.connect(call).await?, false),
-            };
-            if kept && !wire.is_alive().await {
+        while let Some(mut wire) = self.take() {
+            if !wire.is_alive().await {
                 continue;
             }
-            let response = match wire.begin(request).await {
-                Ok(response) => response,
-                Err((_, Some(unsent))) if kept => {
-                    request = unsent;
-                    continue;
+            match wire.ask(request, self.limit).await {
+                Err(End::Unsent(_)) => {}
+                answer => return self.finish(call, wire, answer),
+            }
+        }
+        let mut wire = self.connect().await?;
+        let answer = wire.ask(request, self.limit).await;
+        self.finish(call, wire, answer)
+    }
+
+    fn finish(
+        &self,
+        call: Call<'_>,
+        wire: Wire,
+        answer: Result<(Answer, bool), End>,
+    ) -> Result<Answer, KserveError> {
+        let (call, endpoint) = (|| call.to_string(), || self.endpoint.clone());
+        match answer {
+            Ok((answer, reusable)) => {
+                if reusable && wire.read.is_empty() {
+                    self.keep(wire);
                 }
-                Err((error, _)) => return Err(self.lost(call, &error)),
-            };
-            let answer = wire.read(response, self.limit).await;
-            let answer = answer.map_err(|end| match end {
-                End::Broken(error) => self.lost(call, &error),
-                End::TooLarge => {
-                    let (call, limit) = (call.to_string(), self.limit);
-                    KserveError::TooLarge { call, direction: "answer", limit }
-                }
-            })?;
-            self.keep(wire);
-            return Ok(answer);
+                Ok(answer)
+            }
+            Err(End::Unsent(cause)) => Err(KserveError::Lost {
+                call: call(),
+                endpoint: endpoint(),
+                detail: cause.to_string(),
+            }),
+            Err(End::Lost(detail)) => {
+                Err(KserveError::Lost { call: call(), endpoint: endpoint(), detail })
+            }
+            Err(End::Malformed(problem)) => {
+                Err(KserveError::Malformed { call: call(), endpoint: endpoint(), problem })
+            }
+            Err(End::TooLarge) => {
+                Err(KserveError::TooLarge { call: call(), direction: "answer", limit: self.limit })
+            }
         }
     }
 
@@ -157,12 +128,12 @@ impl Pool {
 
     fn keep(&self, wire: Wire) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if wire.connection.is_some() && idle.len() < self.kept {
+        if idle.len() < self.kept {
             idle.push(wire);
         }
     }
 
-    async fn connect(&self, call: Call<'_>) -> Result<Wire, KserveError> {
+    async fn connect(&self) -> Result<Wire, KserveError> {
         let address = (self.endpoint.host(), self.endpoint.port());
         let connected = tokio::time::timeout(self.connect_timeout, TcpStream::connect(address));
         let stream = connected.await.unwrap_or_else(|_| {
@@ -173,103 +144,198 @@ impl Pool {
         let stream = stream.map_err(refused)?;
         // A small request must not wait for an acknowledgement of the one before.
         stream.set_nodelay(true).map_err(refused)?;
-        let (requests, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.lost(call, &error))?;
-        Ok(Wire { requests, connection: Some(Box::pin(connection)) })
-    }
-
-    /// Is it the answer that is wrong, or the connection that ended?
-    fn lost(&self, call: Call<'_>, error: &hyper::Error) -> KserveError {
-        let (call, endpoint) = (call.to_string(), self.endpoint.clone());
-        let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-        let kind = cause.map(io::Error::kind);
-        let detail = cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
-        let data = matches!(kind, Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput));
-        if error.is_parse() || data {
-            KserveError::Malformed { call, endpoint, problem: detail }
-        } else {
-            KserveError::Lost { call, endpoint, detail }
-        }
+        Ok(Wire { stream, read: BytesMut::new() })
     }
 }
-
-/// Why an answer has no end.
-enum End {
-    Broken(hyper::Error),
-    TooLarge,
-}
-
-/// An error, and the request if nothing of it was sent.
-type Unsent = (hyper::Error, Option<Request<Frames>>);
 
 impl Wire {
-    /// Has a kept connection not been closed by the other side?
+    /// Has the other side neither closed a kept connection nor said something unasked?
     async fn is_alive(&mut self) -> bool {
         // The runtime looks at its sockets once, so that a close that has arrived is seen.
         tokio::task::yield_now().await;
-        let Self { requests, connection } = self;
-        let ready = drive(connection, requests.ready()).await.is_ok();
-        ready && self.connection.is_some()
+        let read = self.stream.try_read(&mut [0]);
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    async fn begin(&mut self, request: Request<Frames>) -> Result<Response<Incoming>, Unsent> {
-        let response = self.requests.try_send_request(request);
-        drive(&mut self.connection, response).await.map_err(|mut error| {
-            let unsent = error.take_message();
-            (error.into_error(), unsent)
-        })
-    }
-
-    /// The whole answer, in one buffer.
-    async fn read(&mut self, response: Response<Incoming>, limit: u64) -> Result<Answer, End> {
-        let (parts, mut body) = response.into_parts();
-        let size = body.size_hint();
-        if size.lower() > limit {
-            return Err(End::TooLarge);
+    /// The answer, and whether the connection can be used again.
+    async fn ask(&mut self, request: &[Bytes], limit: u64) -> Result<(Answer, bool), End> {
+        // An answer may come before all of the request is sent: a refusal.
+        let sent = self.write(request).await;
+        if let Err(End::Unsent(_)) = sent {
+            return Err(sent.err().unwrap_or(End::TooLarge));
         }
-        // An answer that arrived in one piece is left where it is.
-        let mut whole = Bytes::new();
-        let mut joined = BytesMut::new();
-        while let Some(frame) = self.frame(&mut body).await {
-            let Ok(data) = frame.map_err(End::Broken)?.into_data() else { continue };
-            if (whole.len() + joined.len() + data.len()) as u64 > limit {
+        let head = match self.head().await {
+            // Why it could not be sent says more than that there is no answer.
+            Err(End::Lost(end)) => return Err(sent.err().unwrap_or(End::Lost(end))),
+            head => head?,
+        };
+        let body = match head.body {
+            Body::Length(length) => self.body(length, limit).await?,
+            Body::Chunks => self.chunks(limit).await?,
+            Body::UntilClose => self.rest(limit).await?,
+        };
+        let whole = matches!(sent, Ok(true)) && head.keep_alive;
+        let Head { status, header_length, .. } = head;
+        Ok((Answer { status, header_length, body }, whole))
+    }
+
+    /// Sends all buffers as they are. `false` if the server answers before.
+    async fn write(&mut self, request: &[Bytes]) -> Result<bool, End> {
+        let mut at = 0;
+        let mut offset = 0;
+        while let Some(first) = request.get(at) {
+            let first = std::iter::once(IoSlice::new(&first[offset..]));
+            let more = request[at + 1..].iter().map(|bytes| IoSlice::new(bytes));
+            let slices: Vec<_> = first.chain(more).take(SLICES).collect();
+            match self.stream.try_write_vectored(&slices) {
+                Ok(count) => {
+                    offset += count;
+                    while at < request.len() && offset >= request[at].len() {
+                        offset -= request[at].len();
+                        at += 1;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let ready = self.stream.ready(Interest::READABLE | Interest::WRITABLE).await?;
+                    if ready.is_readable() && self.has_answer()? {
+                        return Ok(false);
+                    }
+                }
+                Err(error) if at == 0 && offset == 0 => return Err(End::Unsent(error)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads what is there without waiting. Is there anything, or an end?
+    fn has_answer(&mut self) -> Result<bool, End> {
+        self.read.reserve(ROOM);
+        match self.stream.try_read_buf(&mut self.read) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads once into the connection's buffer; the end of the connection is an error.
+    async fn more(&mut self) -> Result<(), End> {
+        self.read.reserve(ROOM);
+        match read(&self.stream, &mut self.read).await? {
+            0 => Err(closed()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The head of the answer, heads that only say "go on" skipped.
+    async fn head(&mut self) -> Result<Head, End> {
+        loop {
+            if let Some((head, length)) = Head::parse(&self.read).map_err(End::Malformed)? {
+                self.read.advance(length);
+                if head.status >= 200 {
+                    return Ok(head);
+                }
+            } else if self.read.len() >= HEAD {
+                return Err(End::Malformed("its head does not end".into()));
+            } else {
+                self.more().await?;
+            }
+        }
+    }
+
+    /// A body of so many bytes, in a buffer of its own.
+    async fn body(&mut self, length: u64, limit: u64) -> Result<Bytes, End> {
+        let size = usize::try_from(length).ok().filter(|_| length <= limit);
+        let size = size.ok_or(End::TooLarge)?;
+        let mut whole = BytesMut::with_capacity(size.min(TRUSTED));
+        let here = size.min(self.read.len());
+        whole.extend_from_slice(&self.read[..here]);
+        self.read.advance(here);
+        while whole.len() < size {
+            let left = size - whole.len();
+            if whole.capacity() == whole.len() {
+                whole.reserve(left.min(whole.len()));
+            }
+            if read(&self.stream, &mut (&mut whole).limit(left)).await? == 0 {
+                return Err(closed());
+            }
+        }
+        Ok(whole.freeze())
+    }
+
+    /// A body in chunks, joined.
+    async fn chunks(&mut self, limit: u64) -> Result<Bytes, End> {
+        let mut whole = BytesMut::new();
+        loop {
+            let size = self.chunk_size().await?;
+            if size > limit.saturating_sub(whole.len() as u64) {
                 return Err(End::TooLarge);
             }
-            if whole.is_empty() && joined.is_empty() {
-                whole = data;
-                continue;
+            if size == 0 {
+                return self.trailers().await.map(|()| whole.freeze());
             }
-            if joined.is_empty() {
-                joined.reserve(usize::try_from(size.lower().min(TRUSTED)).unwrap_or(0));
-                joined.extend_from_slice(&std::mem::take(&mut whole));
+            whole.extend_from_slice(&self.body(size, limit).await?);
+            if self.body(2, limit).await? != b"\r\n"[..] {
+                return Err(End::Malformed("a chunk is longer than it says".into()));
             }
-            joined.extend_from_slice(&data);
         }
-        let body = if joined.is_empty() { whole } else { joined.freeze() };
-        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 
-    async fn frame(&mut self, body: &mut Incoming) -> Option<Result<Frame<Bytes>, hyper::Error>> {
-        drive(&mut self.connection, poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx))).await
+    async fn chunk_size(&mut self) -> Result<u64, End> {
+        loop {
+            match httparse::parse_chunk_size(&self.read) {
+                Ok(httparse::Status::Complete((length, size))) => {
+                    self.read.advance(length);
+                    return Ok(size);
+                }
+                Ok(httparse::Status::Partial) if self.read.len() < HEAD => {}
+                _ => return Err(End::Malformed("a chunk has no size".into())),
+            }
+            self.more().await?;
+        }
+    }
+
+    /// What follows the last chunk: lines, the last one empty.
+    async fn trailers(&mut self) -> Result<(), End> {
+        loop {
+            if let Some(end) = self.read.windows(2).position(|two| two == b"\r\n") {
+                self.read.advance(end + 2);
+                if end == 0 {
+                    return Ok(());
+                }
+            } else if self.read.len() >= HEAD {
+                return Err(End::Malformed("its trailers do not end".into()));
+            } else {
+                self.more().await?;
+            }
+        }
+    }
+
+    /// A body that ends with the connection.
+    async fn rest(&mut self, limit: u64) -> Result<Bytes, End> {
+        let mut whole = std::mem::take(&mut self.read);
+        while whole.len() as u64 <= limit {
+            whole.reserve(ROOM);
+            if read(&self.stream, &mut whole).await? == 0 {
+                return Ok(whole.freeze());
+            }
+        }
+        Err(End::TooLarge)
     }
 }
 
-/// Runs a connection until `work` is done, on the thread that waits for it.
-async fn drive<T>(
-    connection: &mut Option<Pin<Box<Connection<TokioIo<TcpStream>, Frames>>>>,
-    work: impl Future<Output = T>,
-) -> T {
-    let mut work = pin!(work);
-    poll_fn(|cx| {
-        if let Poll::Ready(done) = work.as_mut().poll(cx) {
-            return Poll::Ready(done);
+fn closed() -> End {
+    End::Lost("it was closed".into())
+}
+
+/// Reads once into a buffer that has room. 0 at the end of the connection.
+async fn read(stream: &TcpStream, buffer: &mut impl BufMut) -> io::Result<usize> {
+    loop {
+        // Tried first, because readiness is often known already.
+        match stream.try_read_buf(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            count => return count,
         }
-        // Its error, if it has one, reaches `work` as well.
-        if connection.as_mut().is_some_and(|open| open.as_mut().poll(cx).is_ready()) {
-            *connection = None;
-        }
-        work.as_mut().poll(cx)
-    })
-    .await
+        stream.readable().await?;
+    }
 }
