@@ -1,4 +1,5 @@
 //! The client against a server that says what a test tells it to: answers that are cut, late, or none.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

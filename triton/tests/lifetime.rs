@@ -1,4 +1,5 @@
 //! Servers that load and unload, stop, crash, and leave nothing behind.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod common;
 

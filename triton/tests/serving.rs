@@ -1,4 +1,5 @@
 //! The client against a real `tritonserver`: what it says, and that HTTP and gRPC say the same.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod common;
 

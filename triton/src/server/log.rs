@@ -68,12 +68,9 @@ fn unescape(text: &str) -> String {
 
 /// The last line that is neither information, nor a warning, nor a table.
 fn last_words(text: &str) -> String {
-    let told = |line: &&str| {
-        let dated = line.len() > 1 && line.as_bytes()[1].is_ascii_digit();
-        !line.is_empty()
-            && !line.starts_with(['|', '+'])
-            && !(line.starts_with(['I', 'W']) && dated)
-    };
+    let dated = |line: &str| line.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
+    let quiet = |line: &str| line.starts_with(['I', 'W']) && dated(line);
+    let told = |line: &&str| !(line.is_empty() || line.starts_with(['|', '+']) || quiet(line));
     let last = text.lines().map(str::trim).rfind(told).unwrap_or("without a word");
     message(last).unwrap_or_else(|| last.trim_start_matches("error: ").into())
 }
