@@ -84,7 +84,7 @@ impl ServerOptions {
     }
 
     /// Bytes of `/dev/shm` that each instance of a Python model takes at first and grows by. 1 MiB is the server's own
-    /// choice; 64 KiB are refused by it. Containers often have 64 MiB in all.
+    /// choice; less is refused by it. Containers often have 64 MiB in all.
     pub fn shared_memory(mut self, bytes: u64) -> Self {
         self.shared_memory = Some(bytes);
         self

@@ -4,13 +4,14 @@
 mod common;
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use common::{BOTH, Place, soon};
-use onr_kserve::{InferRequest, KserveError, Tensor};
+use onr_kserve::{Client, ClientOptions, Endpoint, InferRequest, KserveError, Tensor, Transport};
 use onr_triton::{Control, LocalServer, ServerError, ServerOptions};
 
 fn number(x: f32) -> Tensor {
@@ -78,13 +79,33 @@ fn a_server_that_is_killed_in_the_middle() {
             asked.join().unwrap().unwrap_err()
         });
         assert!(matches!(&lost, KserveError::Lost { .. }), "{lost:?}");
-        assert!(
-            soon(|| place.server.processes().unwrap().is_empty()) && !place.server.is_running()
-        );
-        let gone = client.infer(&InferRequest::new("sleeper", [number(0.0)])).unwrap_err();
-        assert!(matches!(&gone, KserveError::Connect { .. }), "{gone:?}");
+        assert!(soon(|| place.server.processes().unwrap().is_empty()));
+        assert!(!place.server.is_running());
+        // The system closes the sockets of its last threads a little later.
+        let again = || client.infer(&InferRequest::new("sleeper", [number(0.0)])).unwrap_err();
+        assert!(soon(|| matches!(again(), KserveError::Connect { .. })), "{:?}", again());
+        let gone = again();
         assert!(gone.hint().unwrap().contains("is a server running"));
     }
+}
+
+/// A server that came back on its port is asked again by the same client, over a new connection.
+#[test]
+fn a_server_that_comes_back() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    // Of two such arguments the last counts.
+    let again = |options: ServerOptions| options.argument(format!("--grpc-port={port}"));
+    let endpoint = Endpoint::new(Transport::Grpc, "127.0.0.1", port);
+    let client = Client::new(&endpoint, ClientOptions::default()).unwrap();
+    for _ in 0..2 {
+        let place = Place::with(&[common::chain], again);
+        let answer = client.infer(&InferRequest::new("chain", [number(1.0)])).unwrap();
+        assert_eq!(answer.outputs[0].to_vec::<f32>(), Some(vec![3.0]));
+        drop(place);
+    }
+    assert!(soon(|| matches!(client.server_live(), Err(KserveError::Connect { .. }))));
 }
 
 #[test]

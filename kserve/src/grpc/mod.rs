@@ -27,6 +27,9 @@ const WINDOW: u32 = 16 << 20;
 /// Larger frames than HTTP/2's default of 16 KiB: fewer of them.
 const FRAME: u32 = 1 << 20;
 
+/// Turns of the runtime after which a connection has noticed its end.
+const TURNS: usize = 3;
+
 /// Operations of one server over one connection, which is made when needed.
 #[derive(Debug)]
 pub(crate) struct Grpc {
@@ -160,6 +163,11 @@ impl Grpc {
         if question.encoded_len() as u64 > self.limit {
             let (call, limit) = (call.to_string(), self.limit);
             return Err(KserveError::TooLarge { call, direction: "request", limit });
+        }
+        // What arrived while nobody waited, an end of the connection above all, is seen before the request is sent:
+        // the runtime looks at its sockets, runs the connection, then what is above it.
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
         }
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let mut service = Service::new(self.channel.clone())
