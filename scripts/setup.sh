@@ -5,6 +5,7 @@
 #   2. .onr/venv   the wheels of scripts/requirements.txt, in a Python environment of their own
 #   3. .onr/lib    links to the shared libraries in it, under names without a Python version
 #   4. .onr/data   MovieLens-100k
+#   5. .onr/triton a tritonserver with the Python backend, and Triton's own Python client, for tests
 #
 # Each step asks first whether its result is there and whole, so a rerun after an interruption
 # repairs, and a rerun after success takes a fraction of a second. Nothing outside .onr changes,
@@ -20,6 +21,13 @@ readonly lib=.onr/lib
 readonly data=.onr/data/ml-100k
 readonly scratch=.onr/tmp
 readonly libclang_below=22
+readonly triton_package=scripts/triton.txt
+readonly triton_client=scripts/requirements-triton-client.txt
+readonly triton_numpy=scripts/requirements-triton-python.txt
+readonly triton=.onr/triton
+readonly triton_glibc=2.35
+# To be raised when the step below puts the same files into other places.
+readonly triton_layout=1
 # Relative to site-packages; the links in .onr/lib carry the sonames.
 readonly libraries=(
     onnxruntime/capi/libonnxruntime.so.1.31.1:libonnxruntime.so.1
@@ -195,6 +203,133 @@ PY
     say "MovieLens-100k is in $data"
 }
 
+# --- 5. Triton ----------------------------------------------------------------------------------
+
+# What .onr/triton must have been made from: these lists, this layout, this Python.
+triton_key() {
+    printf '%s layout %s %s\n' \
+        "$(cat "$triton_package" "$triton_client" "$triton_numpy" | sha256sum)" \
+        "$triton_layout" "$("$venv/bin/python" -V)"
+}
+triton_complete() {
+    [[ -f $triton/complete && -x $triton/bin/tritonserver ]] &&
+        [[ $(<"$triton/complete") == "$(triton_key)" ]]
+}
+
+# Why this machine can't have the server, if so. The tests that need one then fail and say the same.
+triton_refused() {
+    local glibc
+    glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | sed 's/^glibc //')
+    if [[ $(printf '%s\n' "$triton_glibc" "${glibc:-0}" | sort -V | head -n 1) != "$triton_glibc" ]]; then
+        printf 'it needs glibc %s, this is %s\n' "$triton_glibc" "${glibc:-another C library}"
+    fi
+    case $1 in
+    3.11 | 3.12) ;;
+    3.13) printf 'its Python backend needs numpy 1, which Python 3.13 of .onr/venv has not\n' ;;
+    *) printf 'its wheel has a Python backend for Python up to 3.13, .onr/venv has %s\n' "$1" ;;
+    esac
+}
+
+# Takes the server, its libraries and the Python backend for Python $2 out of the wheel in $1. The
+# folders keep their places: the libraries are found relative to the binaries.
+unpack_triton() {
+    "$venv/bin/python" - "$1" "$2" <<'PY'
+import pathlib, sys, zipfile
+
+scratch, version = pathlib.Path(sys.argv[1]), sys.argv[2]
+(wheel,) = scratch.glob("*.whl")
+server, stub = "pytriton/tritonserver/", "triton_python_backend_stub"
+moved = {f"{server}python_backend_stubs/{version}/{stub}": f"{server}backends/python/{stub}"}
+wanted = (f"{server}bin/", f"{server}backends/", "nvidia_pytriton.libs/")
+with zipfile.ZipFile(wheel) as archive:
+    for name in archive.namelist():
+        # A Python of its own, 32 MB, which only the backend for Python 3.13 is linked with.
+        spare = "/libpython" in name
+        licence = ".dist-info/licenses/" in name
+        if name.endswith("/") or spare or not (name in moved or licence or name.startswith(wanted)):
+            continue
+        target = scratch / "new" / moved.get(name, name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(archive.read(name))
+        target.chmod(0o755 if target.name in ("tritonserver", stub) else 0o644)
+if not (scratch / "new" / server / "backends/python" / stub).exists():
+    sys.exit(f"the wheel has no Python backend for Python {version}")
+PY
+}
+
+# The Python of Python models: .onr/venv, but for its numpy. An environment, because the interpreter
+# inside the backend does not look at PYTHONPATH.
+triton_python() {
+    local site=$1/python/lib/python$2/site-packages
+    "$venv/bin/python" -m venv --without-pip "$1/python"
+    pip install --require-hashes --only-binary :all: --no-deps --target "$site" -r "$triton_numpy"
+    printf '../../../../../venv/lib/python%s/site-packages\n' "$2" >"$site/venv.pth"
+}
+
+# bin/tritonserver: the server with its backends and that Python. The interpreter inside the backend
+# takes the first `python3` on the PATH for itself; its shared library may lie where the loader does
+# not look.
+triton_launcher() {
+    mkdir -p "$1/bin"
+    "$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR"))' >"$1/libpython"
+    cat >"$1/bin/tritonserver" <<'SH'
+#!/bin/sh
+# Made by scripts/setup.sh.
+root=$(dirname "$(dirname "$(readlink -f "$0")")")
+PATH=$root/python/bin:$PATH
+LD_LIBRARY_PATH=$(cat "$root/libpython")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export PATH LD_LIBRARY_PATH
+unset PYTHONHOME PYTHONPATH
+exec "$root/pytriton/tritonserver/bin/tritonserver" \
+    --backend-directory="$root/pytriton/tritonserver/backends" "$@"
+SH
+    chmod +x "$1/bin/tritonserver"
+}
+
+# Libraries that the server or its Python backend in $1 would not find.
+triton_missing() {
+    local server=$1/pytriton/tritonserver file
+    for file in bin/tritonserver backends/python/libtriton_python.so \
+        backends/python/triton_python_backend_stub; do
+        LD_LIBRARY_PATH=$(<"$1/libpython") ldd "$server/$file" | sed -n 's/^\s*\(\S*\) => not found/\1/p'
+    done | sort -u
+}
+
+triton_server() {
+    if triton_complete; then return; fi
+    local version refused missing
+    version=$("$venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    refused=$(triton_refused "$version")
+    if [[ -n $refused ]]; then
+        say "no Triton server on this machine: $refused. Tests that start one will fail"
+        return
+    fi
+    say "fetching a tritonserver (55 MB) out of the wheel $(pinned "$triton_package"), and its client"
+    rm -rf "$scratch"
+    mkdir -p "$scratch"
+    pip download --require-hashes --only-binary :all: --no-deps -d "$scratch" -r "$triton_package"
+    unpack_triton "$scratch" "$version"
+    triton_launcher "$scratch/new"
+    missing=$(triton_missing "$scratch/new")
+    if [[ -n $missing ]]; then
+        say "no Triton server on this machine: not found:" $missing
+        say "a Python without a shared library is one cause; Debian has it as libpython$version"
+        say "tests that start a Triton server will fail"
+        rm -rf "$scratch"
+        return
+    fi
+    pip install --require-hashes --only-binary :all: --no-deps --target "$scratch/new/client" -r "$triton_client"
+    PYTHONPATH=$scratch/new/client "$venv/bin/python" -c 'import tritonclient.grpc, tritonclient.http'
+    triton_python "$scratch/new" "$version"
+    rm -rf "$triton"
+    mv "$scratch/new" "$triton"
+    rm -rf "$scratch"
+    "$triton/python/bin/python3" -c 'import numpy, onnxruntime; assert numpy.__version__ < "2"' ||
+        die "the Python of Triton's Python models does not find its packages"
+    triton_key >"$triton/complete"
+    say "tritonserver is in $triton/bin, its client in $triton/client"
+}
+
 # ------------------------------------------------------------------------------------------------
 
 mkdir -p .onr
@@ -207,4 +342,5 @@ debian_packages
 python_environment
 library_links
 movielens
+triton_server
 say "ready"

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-const ALLOWED: [(&str, &str, &[&str]); 13] = [
+const ALLOWED: [(&str, &str, &[&str]); 15] = [
     ("onr-graphs", "graphs", &[]),
     ("onr-onnx", "onnx", &[]),
     ("onr-calibration", "calibration", &[]),
@@ -30,6 +30,8 @@ const ALLOWED: [(&str, &str, &[&str]); 13] = [
         ],
     ),
     ("onr-report", "report", &[]),
+    ("onr-kserve", "kserve", &[]),
+    ("onr-triton", "triton", &["onr-kserve"]),
     (
         "onr-mutation",
         "mutation",
