@@ -21,6 +21,15 @@ pub trait Backend: Sync {
     /// [`RunError::Missing`] when the engine is not there, [`RunError::Load`] when it refuses the
     /// file.
     fn open(&self, model: &Path) -> Result<Box<dyn Session>, RunError>;
+
+    /// What runs `encode`, `generate` and `rank` in one call, keys and values passed on inside: a deployment may have an
+    /// ensemble of them. `None` where there is none.
+    ///
+    /// # Errors
+    /// [`RunError::Load`] when there is one that cannot be used.
+    fn joined(&self) -> Result<Option<Box<dyn Session>>, RunError> {
+        Ok(None)
+    }
 }
 
 /// A loaded graph. `&mut` because engines own streams, plans and scratch memory.

@@ -10,6 +10,7 @@ pub mod builder;
 pub mod builders;
 #[cfg(feature = "ort")]
 pub mod calibrate;
+pub mod deployment;
 pub mod inputs;
 pub mod libraries;
 pub mod manifest;

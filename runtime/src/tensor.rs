@@ -1,6 +1,7 @@
 //! Tensors on the host, as they go in and out of backends.
 
 mod axes;
+mod bytes;
 
 use std::collections::BTreeMap;
 

@@ -1,11 +1,13 @@
 //! Arguments of the verbs that export, compare and compile.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use onr_calibration::Method;
 use onr_exporter::quantize::{Format, Part, TableFormat};
 use onr_graphs::{Filter, ItemInput, Precision};
+#[cfg(feature = "triton")]
+use onr_kserve::{Endpoint, KserveError};
 
 use super::pair::PairArgs;
 
@@ -189,6 +191,7 @@ Examples:
   onr parity engine --model model.toml --weights weights.safetensors --requests requests.jsonl
   onr parity engine --golden golden.safetensors
   onr parity graphs-fp32 graphs-fp16 --candidate ort,tract --junit parity.xml
+  onr parity graphs --candidate triton=http://localhost:8000
   onr parity --onnx model.fp16.onnx --against model.onnx --data inputs.npz
   onr parity --onnx model.onnx --random --seed 1 --profile batch=4
 
@@ -211,11 +214,12 @@ pub(crate) struct ParityArgs {
     pub(crate) weights: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
-    /// Backends that run what lies in the directories, or the model of --onnx; one of several that is not here is skipped
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "ort")]
+    /// Backends that run what lies in the directories, or the model of --onnx: ort, tract, or what was deployed of it as
+    /// triton=http://HOST:PORT[/NAME]; one of several that is not here is skipped
+    #[arg(long, value_name = "BACKENDS", value_delimiter = ',', default_value = "ort")]
     pub(crate) candidate: Vec<CandidateArg>,
     /// Backends that must be here
-    #[arg(long, value_enum, value_name = "BACKENDS", value_delimiter = ',')]
+    #[arg(long, value_name = "BACKENDS", value_delimiter = ',')]
     pub(crate) require: Vec<CandidateArg>,
     /// Inputs and outputs recorded by your own framework
     #[arg(long, value_name = "SAFETENSORS", conflicts_with = "onnx")]
@@ -289,8 +293,8 @@ pub(crate) struct AccuracyArgs {
     pub(crate) weights: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
-    /// Backend that runs the graphs
-    #[arg(long, value_enum, default_value = "ort")]
+    /// Backend that runs the graphs: ort, tract, or triton=http://HOST:PORT[/NAME]
+    #[arg(long, value_name = "BACKEND", default_value = "ort")]
     pub(crate) candidate: CandidateArg,
     /// How many first candidates of an order count
     #[arg(long, value_name = "K", default_value_t = 10)]
@@ -306,12 +310,45 @@ pub(crate) struct AccuracyArgs {
     pub(crate) calibration: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// A backend, as it is typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CandidateArg {
     /// ONNX Runtime on the CPU
     Ort,
     /// tract
     Tract,
+    /// The models of a package on a server
+    #[cfg(feature = "triton")]
+    Triton {
+        /// Where it listens
+        server: Endpoint,
+        /// `--name` of the package
+        package: String,
+    },
+}
+
+impl FromStr for CandidateArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "ort" => Ok(Self::Ort),
+            "tract" => Ok(Self::Tract),
+            #[cfg(feature = "triton")]
+            _ if text.starts_with("triton=") => {
+                let url = text.trim_start_matches("triton=");
+                let path =
+                    url.find("://").and_then(|at| url[at + 3..].find('/').map(|to| at + 3 + to));
+                let (server, package) = path.map_or((url, ""), |at| (&url[..at], &url[at + 1..]));
+                let server = server
+                    .parse()
+                    .map_err(|e: KserveError| format!("{e}; {}", e.hint().unwrap_or_default()))?;
+                let package = if package.is_empty() { "oneranker" } else { package }.to_owned();
+                Ok(Self::Triton { server, package })
+            }
+            _ => Err("backends are ort, tract and triton=http://HOST:PORT[/NAME]".to_owned()),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

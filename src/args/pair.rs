@@ -29,8 +29,8 @@ pub(crate) struct PairArgs {
     /// Sizes of drawn inputs: symbol=size or symbol=min:opt:max, separated by commas
     #[arg(long, value_name = "RANGES", requires = "random")]
     pub(crate) profile: Option<String>,
-    /// Backend that runs the model to compare with
-    #[arg(long, value_enum, default_value = "tract")]
+    /// Backend that runs the model to compare with: ort or tract
+    #[arg(long, value_name = "BACKEND", default_value = "tract")]
     pub(crate) reference: CandidateArg,
 }
 
@@ -54,8 +54,8 @@ pub(crate) struct BisectArgs {
     pub(crate) weights: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
-    /// Backend that runs the candidate
-    #[arg(long, value_enum, default_value = "ort")]
+    /// Backend that runs the candidate: ort or tract
+    #[arg(long, value_name = "BACKEND", default_value = "ort")]
     pub(crate) candidate: CandidateArg,
     /// Largest error of an element, relative to it or to the rms of its value [default: 1e-4 in FP32, 0.05 in FP16,
     /// 0.4 in BF16, 0.5 in 8 bits]

@@ -151,8 +151,8 @@ pub(crate) struct EvaluateArgs {
     /// Judge the graphs of this directory, of any precision, instead of the checkpoint
     #[arg(long, value_name = "DIR")]
     pub(crate) graphs: Option<PathBuf>,
-    /// Backend that runs the graphs
-    #[arg(long, value_enum, default_value = "ort", requires = "graphs")]
+    /// Backend that runs the graphs: ort, tract, or triton=http://HOST:PORT[/NAME]
+    #[arg(long, value_name = "BACKEND", default_value = "ort", requires = "graphs")]
     pub(crate) backend: super::CandidateArg,
     /// Which behaviour of each user is held out
     #[arg(long, value_enum, default_value = "test")]

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &AccuracyArgs, context: &Context) -> anyhow::Result<Accu
     manifest.verify(&args.dir)?;
     let config = manifest_config(&manifest, &args.dir)?;
     let options = manifest_options(&manifest, &args.dir)?;
-    let backend = candidate(args.candidate, context)?;
+    let backend = candidate(&args.candidate, context)?;
     let check = CheckOptions { strict: false, sort: args.requests.sort };
     let requests = Requests::load(args.requests.requests.as_deref(), &config, check)?;
     let scoring =

@@ -78,7 +78,7 @@ fn pair(onnx: &Path, args: &BisectArgs, context: &Context) -> anyhow::Result<Bis
     let (feeds, inputs) = batches(onnx, against, &args.pair)?;
     let feeds = feeds.collect::<anyhow::Result<Vec<Feeds>>>()?;
     let (ours, theirs) =
-        (candidate(args.candidate, context)?, candidate(args.pair.reference, context)?);
+        (candidate(&args.candidate, context)?, candidate(&args.pair.reference, context)?);
     let _scratch = Scratch::make()?;
     let options = Options { tolerance: args.tolerance };
     let (reference, candidate) = ((theirs.as_ref(), against), (ours.as_ref(), onnx));
@@ -109,7 +109,7 @@ fn directory(dir: &Path, args: &BisectArgs, context: &Context) -> anyhow::Result
         CheckOptions { strict: false, sort: args.requests.sort },
     )?;
     let (ours, theirs) =
-        (candidate(args.candidate, context)?, candidate(args.pair.reference, context)?);
+        (candidate(&args.candidate, context)?, candidate(&args.pair.reference, context)?);
     let weights = Checkpoint::open(&checkpoint(args.weights.as_deref(), &manifest, dir)?)?;
     let _scratch = Scratch::make()?;
     let progress = context.progress();

@@ -60,7 +60,7 @@ pub(crate) fn run(args: &BuildEngineArgs, context: &Context) -> anyhow::Result<E
     if let Availability::Missing { what, hint } = builder.availability() {
         return Err(EngineError::Missing { builder: builder.name(), what, hint }.into());
     }
-    let ort = candidate(CandidateArg::Ort, context)?;
+    let ort = candidate(&CandidateArg::Ort, context)?;
     let cx = Build { args, context, builder: builder.as_ref(), targets, ort: ort.as_ref() };
     match (&args.onnx, &args.model, &args.weights) {
         (Some(onnx), ..) => cx.one_file(onnx),

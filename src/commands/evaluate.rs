@@ -163,7 +163,7 @@ impl Judge<'_> {
             let what = format!("every item is scored for every user: at most {MOST_ITEMS} items");
             return Err(Refusal::usage(what).hint("judge the checkpoint, without --graphs").into());
         }
-        let backend = candidate(self.args.backend, self.context)?;
+        let backend = candidate(&self.args.backend, self.context)?;
         let mut graphs =
             GraphRecommender::new(backend.as_ref(), dir, &manifest.graphs, &config, &options);
         let settings = json!({ "precision": manifest.precision_name(), "backend": backend.name() });

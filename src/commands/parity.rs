@@ -16,6 +16,8 @@ use onr_exporter::{
 };
 use onr_graphs::{GraphOptions, ModelConfig};
 use onr_requests::CheckOptions;
+#[cfg(feature = "triton")]
+use onr_runtime::backends::triton::TritonBackend;
 use onr_runtime::{
     backend::{Availability, Backend, RunError},
     backends::{ort::OrtBackend, tract::TractBackend},
@@ -46,7 +48,7 @@ pub(crate) fn run(args: &ParityArgs, context: &Context) -> anyhow::Result<Parity
     let mut done = ParityDone::default();
     let mut candidates = Vec::new();
     for which in wanted(args) {
-        match candidate(which, context) {
+        match candidate(&which, context) {
             Ok(backend) => candidates.push(backend),
             // What nobody else asked for must be there, or there is no proof at all.
             Err(error) if args.candidate.len() == 1 && args.require.is_empty() => {
@@ -97,7 +99,7 @@ fn wanted(args: &ParityArgs) -> Vec<CandidateArg> {
     let mut all = Vec::new();
     for which in args.candidate.iter().chain(&args.require) {
         if !all.contains(which) {
-            all.push(*which);
+            all.push(which.clone());
         }
     }
     all
@@ -269,12 +271,14 @@ pub(super) const ROWS: usize = 8;
 
 /// The backend that runs the candidate, if it is here.
 pub(super) fn candidate(
-    which: CandidateArg,
+    which: &CandidateArg,
     context: &Context,
 ) -> Result<Box<dyn Backend>, RunError> {
     let backend: Box<dyn Backend> = match which {
         CandidateArg::Ort => Box::new(OrtBackend::new(context.search.clone())),
         CandidateArg::Tract => Box::new(TractBackend::new()),
+        #[cfg(feature = "triton")]
+        CandidateArg::Triton { server, package } => Box::new(TritonBackend::new(server, package)?),
     };
     match backend.availability() {
         Availability::Ready { .. } => Ok(backend),

@@ -44,7 +44,7 @@ pub(super) fn prove(
 ) -> anyhow::Result<ParityReport> {
     let against = args.against.as_deref().unwrap_or(onnx);
     let (batches, from) = batches(onnx, against, args)?;
-    let theirs = candidate(args.reference, context)?;
+    let theirs = candidate(&args.reference, context)?;
     let pair = Pair { candidate: (ours, onnx), reference: (theirs.as_ref(), against) };
     compare_pair(&pair, batches, &from, context.progress())
 }

@@ -9,6 +9,8 @@ pub mod ort;
 pub(crate) mod signature;
 #[cfg(feature = "tract")]
 pub mod tract;
+#[cfg(feature = "triton")]
+pub mod triton;
 
 #[cfg(test)]
 #[cfg(any(feature = "ort", feature = "tract"))]

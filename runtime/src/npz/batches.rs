@@ -8,11 +8,10 @@ use std::{
 
 use crc32fast::Hasher;
 use flate2::bufread::DeflateDecoder;
-use half::f16;
 use onr_graphs::DType;
 
 use super::{Array, NpzError, Place, header::Header};
-use crate::tensor::{Data, Feeds, HostTensor};
+use crate::tensor::{Feeds, HostTensor};
 
 /// Bytes that are read from the file at once.
 const BUFFER: usize = 1 << 16;
@@ -97,31 +96,9 @@ impl Column {
         let elements: usize = self.shape.iter().product();
         let mut bytes = vec![0; elements * self.dtype.size()];
         self.stream.read_exact(&mut bytes)?;
-        let data = typed(self.dtype, &bytes);
-        data.and_then(|data| HostTensor::new(self.shape.clone(), data))
+        HostTensor::from_le_bytes(self.dtype, &self.shape, &bytes)
             .ok_or_else(|| io::Error::other(format!("no inputs are {}", self.dtype)))
     }
-}
-
-/// Little-endian bytes as elements.
-fn typed(dtype: DType, bytes: &[u8]) -> Option<Data> {
-    macro_rules! elements {
-        ($t:ty) => {{
-            let (elements, _) = bytes.as_chunks::<{ size_of::<$t>() }>();
-            elements.iter().map(|b| <$t>::from_le_bytes(*b)).collect()
-        }};
-    }
-    Some(match dtype {
-        DType::F64 => Data::F64(elements!(f64)),
-        DType::F32 => Data::F32(elements!(f32)),
-        DType::F16 => Data::F16(elements!(f16)),
-        DType::I64 => Data::I64(elements!(i64)),
-        DType::I32 => Data::I32(elements!(i32)),
-        DType::I8 => Data::I8(elements!(i8)),
-        DType::U8 => Data::U8(bytes.to_vec()),
-        DType::Bool => Data::Bool(bytes.iter().map(|b| *b != 0).collect()),
-        _ => return None,
-    })
 }
 
 impl Place {

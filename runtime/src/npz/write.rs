@@ -6,7 +6,7 @@ use onr_exporter::ExportError;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use super::header::Header;
-use crate::tensor::{Data, Feeds, HostTensor};
+use crate::tensor::Feeds;
 
 /// Writes one batch: each array gets a first axis of 1.
 ///
@@ -20,31 +20,14 @@ pub fn write_npz(path: &Path, batch: &Feeds) -> Result<(), ExportError> {
     for (name, tensor) in batch {
         let refused = || std::io::Error::other(format!("NumPy has no {}", tensor.dtype()));
         let shape = [&[1], tensor.shape()].concat();
-        let header = Header { dtype: tensor.dtype(), shape };
-        let bytes = header.write().zip(bytes(tensor)).ok_or_else(|| fail(refused()))?;
+        let header =
+            Header { dtype: tensor.dtype(), shape }.write().ok_or_else(|| fail(refused()))?;
         archive.start_file(format!("{name}.npy"), options).map_err(|e| fail(e.into()))?;
-        archive.write_all(&bytes.0).and_then(|()| archive.write_all(&bytes.1)).map_err(fail)?;
+        archive
+            .write_all(&header)
+            .and_then(|()| archive.write_all(&tensor.le_bytes()))
+            .map_err(fail)?;
     }
     archive.finish().map_err(|e| fail(e.into()))?;
     Ok(())
-}
-
-/// Little-endian elements.
-fn bytes(tensor: &HostTensor) -> Option<Vec<u8>> {
-    macro_rules! le {
-        ($values:expr) => {
-            $values.iter().flat_map(|x| x.to_le_bytes()).collect()
-        };
-    }
-    Some(match tensor.data() {
-        Data::F32(v) => le!(v),
-        Data::F16(v) => le!(v),
-        Data::F64(v) => le!(v),
-        Data::I8(v) => le!(v),
-        Data::I32(v) => le!(v),
-        Data::I64(v) => le!(v),
-        Data::U8(v) => v.clone(),
-        Data::Bool(v) => v.iter().map(|b| u8::from(*b)).collect(),
-        Data::BF16(_) | Data::F8E4M3(_) => return None,
-    })
 }

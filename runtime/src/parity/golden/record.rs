@@ -162,10 +162,11 @@ fn store(
 
 /// A tensor's bytes; the contract has these types only.
 fn stored(tensor: &HostTensor) -> Option<(Dtype, Vec<u8>)> {
-    Some(match tensor.data() {
-        Data::F32(v) => (Dtype::F32, v.iter().flat_map(|x| x.to_le_bytes()).collect()),
-        Data::I64(v) => (Dtype::I64, v.iter().flat_map(|x| x.to_le_bytes()).collect()),
-        Data::Bool(v) => (Dtype::BOOL, v.iter().map(|x| u8::from(*x)).collect()),
+    let dtype = match tensor.data() {
+        Data::F32(_) => Dtype::F32,
+        Data::I64(_) => Dtype::I64,
+        Data::Bool(_) => Dtype::BOOL,
         _ => return None,
-    })
+    };
+    Some((dtype, tensor.le_bytes()))
 }

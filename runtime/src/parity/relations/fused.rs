@@ -1,5 +1,7 @@
 //! Relations of the fused graph: `oneranker` retrieves and ranks in one call.
 
+use std::time::Instant;
+
 use onr_graphs::{Filter, GraphKind};
 
 use super::{
@@ -41,6 +43,20 @@ pub(super) fn split(bench: &mut Bench<'_>) -> Result<Verdict, ParityError> {
     // Between the stages keys and values may be codes; the fused graph has the numbers themselves.
     let tolerance = if bench.job.coded.keys { Tolerance::CODED_KEYS } else { bench.tolerance };
     Ok(tolerance.first_wrong(&differences).into())
+}
+
+/// An ensemble of the stages gives what they give one by one: keys and values are passed on as they are.
+pub(super) fn ensemble(bench: &mut Bench<'_>) -> Result<Verdict, ParityError> {
+    let Some(mut session) = bench.job.candidate.joined()? else {
+        return Ok(Verdict::Skipped("the backend has no ensemble".into()));
+    };
+    let started = Instant::now();
+    let got = session.run(&bench.batch.inputs)?;
+    bench.spent += started.elapsed();
+    let (_, want) = &bench.plain[2];
+    let mut differences = Differences::default();
+    differences.add("ensemble", &bench.batch, want, &got)?;
+    Ok(bench.tolerance.first_wrong(&differences).into())
 }
 
 /// Where fewer items are in stock than `oneranker` is to retrieve, it returns those and then id 0.

@@ -45,7 +45,7 @@ impl From<Option<String>> for Verdict {
 }
 
 /// Name and case, in the order of reports.
-const CASES: [(&str, Case); 17] = [
+const CASES: [(&str, Case); 18] = [
     ("repeated-runs", cases::repeated),
     ("concurrent-runs", cases::concurrent),
     ("identical-rows", cases::identical_rows),
@@ -58,6 +58,7 @@ const CASES: [(&str, Case); 17] = [
     ("shifted-times", values::shifted_times),
     ("sold-out", fused::sold_out),
     ("split", fused::split),
+    ("ensemble", fused::ensemble),
     ("append", cases::append),
     ("profile.batch", shapes::batch),
     ("profile.seq", shapes::seq),
