@@ -1,0 +1,20 @@
+//! Model repositories for NVIDIA Triton.
+//!
+//! In: directories that `onr export` or `onr build-engine` wrote. Out: models in a repository, each version whole or not
+//! there, and checks of what lies there. Never done here: compiling a plan, printing, reading the command line.
+
+pub mod config;
+mod ensemble;
+mod error;
+mod options;
+mod package;
+pub mod profiles;
+mod source;
+mod tensors;
+pub mod text;
+mod warmup;
+
+pub use error::PackageError;
+pub use options::{Backend, PackageName, PackageOptions};
+pub use package::{Content, Package, PlannedFile, PlannedModel};
+pub use source::Source;
