@@ -6,9 +6,11 @@
 pub mod config;
 mod ensemble;
 mod error;
+mod interface;
 mod options;
 mod package;
 pub mod profiles;
+pub mod repository;
 mod source;
 mod tensors;
 pub mod text;
