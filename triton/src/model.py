@@ -20,6 +20,7 @@ class TritonPythonModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = int(parameters.get("onr.threads", "1"))
         options.inter_op_num_threads = 1
+        options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(
             os.path.join(folder, "model.onnx"), options, providers=["CPUExecutionProvider"]
         )

@@ -42,6 +42,12 @@ impl Source {
         Ok(Self { dir: dir.to_owned(), manifest, config, options, profile })
     }
 
+    /// The model.
+    #[must_use]
+    pub const fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
     /// The record of a file of the directory.
     pub(crate) fn file(&self, name: &str) -> Result<(PathBuf, FileRecord), PackageError> {
         let problem = || ManifestError::Mismatch {

@@ -52,6 +52,7 @@ pub struct Written {
     /// The models, in the order in which they appeared.
     pub models: Vec<WrittenModel>,
     /// What people should know.
+    #[serde(skip)]
     pub notes: Vec<String>,
 }
 
@@ -91,6 +92,16 @@ impl Repository {
         Ok(Self { out: OutDir::open(dir)? })
     }
 
+    /// The same, but a directory that is not there stays so.
+    ///
+    /// # Errors
+    /// [`PackageError::File`]; that it cannot be read, among others.
+    pub fn existing(dir: &Path) -> Result<Self, PackageError> {
+        std::fs::read_dir(dir)
+            .map_err(|cause| ExportError::Read { file: dir.to_owned(), cause })?;
+        Self::open(dir)
+    }
+
     /// Writes the next version of every model of a package: prepared in a hidden directory, compared with what is there,
     /// renamed into place, members before the ensemble. Other models and older versions stay as they are.
     ///
@@ -102,7 +113,7 @@ impl Repository {
         progress: &dyn Progress,
     ) -> Result<Written, PackageError> {
         let mut notes = package.notes.clone();
-        let existing = self.existing(package, &mut notes)?;
+        let existing = self.follow_up(package, &mut notes)?;
         let version = existing::next(&existing);
         progress.stage("package", stage::bytes(package));
         let staged = package
@@ -125,7 +136,7 @@ impl Repository {
     }
 
     /// What is there under the names of a package, if the package may follow it.
-    fn existing(
+    fn follow_up(
         &self,
         package: &Package,
         notes: &mut Vec<String>,

@@ -24,6 +24,7 @@ pub struct RolledBack {
     /// The models, the ensemble first, with the version that is the newest now.
     pub models: Vec<(String, u64)>,
     /// What people should know.
+    #[serde(skip)]
     pub notes: Vec<String>,
 }
 

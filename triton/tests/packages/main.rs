@@ -6,4 +6,5 @@ mod official;
 mod plans;
 mod refused;
 mod repository;
+mod script;
 mod support;
