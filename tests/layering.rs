@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-const ALLOWED: [(&str, &str, &[&str]); 13] = [
+const ALLOWED: [(&str, &str, &[&str]); 14] = [
     ("onr-graphs", "graphs", &[]),
     ("onr-onnx", "onnx", &[]),
     ("onr-calibration", "calibration", &[]),
@@ -29,6 +29,7 @@ const ALLOWED: [(&str, &str, &[&str]); 13] = [
             "onr-requests",
         ],
     ),
+    ("onr-triton", "triton", &["onr-graphs", "onr-exporter", "onr-requests", "onr-runtime"]),
     ("onr-report", "report", &[]),
     (
         "onr-mutation",
@@ -57,6 +58,7 @@ const ALLOWED: [(&str, &str, &[&str]); 13] = [
             "onr-training",
             "onr-runtime",
             "onr-report",
+            "onr-triton",
         ],
     ),
 ];

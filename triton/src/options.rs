@@ -92,12 +92,11 @@ impl PackageOptions {
             ("--cuda-graphs", self.cuda_graphs),
             ("--context-allocation", self.context_allocation.is_some()),
         ];
-        for (option, _) in plans.iter().filter(|(_, set)| *set && backend != Backend::TensorRt) {
+        let unfit = plans.iter().find(|(_, set)| *set && backend != Backend::TensorRt);
+        if let Some((option, _)) = unfit {
             let what = format!("{option} is for the backend tensorrt, not for {backend}");
-            return Err(PackageError::options(
-                what,
-                "leave it out, or build plans that Triton loads",
-            ));
+            let hint = "leave it out, or build plans that Triton loads";
+            return Err(PackageError::options(what, hint));
         }
         if backend == Backend::Python && !self.gpus.is_empty() {
             let what = "--gpus is not for the backend python, which runs on the CPU";

@@ -234,7 +234,7 @@ impl Planner<'_> {
     fn ensemble(&self, models: &[PlannedModel]) -> Option<PlannedModel> {
         let of = |step: &&str| models.iter().find(|m| m.graph.as_deref() == Some(*step));
         let members: Option<Vec<&ModelConfig>> =
-            STEPS.iter().map(|step| of(&step).map(|m| &m.config)).collect();
+            STEPS.iter().map(|step| of(step).map(|m| &m.config)).collect();
         let name = self.options.name.as_str();
         let config = ensemble(name, &members?, self.options.user_embeddings);
         let ModelConfig { version_policy, .. } = self.common();

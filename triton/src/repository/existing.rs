@@ -48,8 +48,8 @@ impl Existing {
                 versions.insert(version, record);
             }
         }
-        let config = match fs::read_to_string(dir.join(CONFIG_FILE)) {
-            Ok(text) => Some(text),
+        let config = match fs::read(dir.join(CONFIG_FILE)) {
+            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(cause) => {
                 return Err(ExportError::Read { file: dir.join(CONFIG_FILE), cause }.into());
@@ -100,7 +100,7 @@ pub(super) fn all(repository: &Path) -> Result<BTreeMap<String, Existing>, Packa
     for entry in fs::read_dir(repository).map_err(fail)? {
         let entry = entry.map_err(fail)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with('.') || !entry.path().is_dir() {
+        if name.starts_with('.') || !has_record(&entry.path()) {
             continue;
         }
         if let Some(existing) = Existing::read(&entry.path())?.filter(|e| e.record().is_some()) {
@@ -108,6 +108,13 @@ pub(super) fn all(repository: &Path) -> Result<BTreeMap<String, Existing>, Packa
         }
     }
     Ok(found)
+}
+
+/// Did we write any version of this model? What cannot be read is not ours.
+fn has_record(model: &Path) -> bool {
+    let entries = fs::read_dir(model).into_iter().flatten().flatten();
+    let mut versions = entries.filter(|e| version(&e.file_name().to_string_lossy()).is_some());
+    versions.any(|e| e.path().join(RECORD_FILE).exists())
 }
 
 /// The version after all that are there.

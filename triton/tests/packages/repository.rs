@@ -42,7 +42,7 @@ fn the_next_version_leaves_the_first_alone() {
     let world = World::new();
     let dir = world.export("graphs", graph_options(), 0);
     fs::create_dir_all(world.path("models/theirs/3")).unwrap();
-    fs::write(world.path("models/theirs/config.pbtxt"), "name: \"theirs\"").unwrap();
+    fs::write(world.path("models/theirs/config.pbtxt"), b"name: \xff").unwrap();
     world.write(&dir, &options()).unwrap();
     let first = world.tree();
     let again = world.write(&dir, &options()).unwrap();
