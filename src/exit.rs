@@ -22,6 +22,7 @@ use onr_runtime::{
     backend::RunError, builder::EngineError, libraries::LibraryError, manifest::ManifestError,
     parity::ParityError,
 };
+use onr_triton::PackageError;
 
 /// How `onr` ends. `onr --help` documents the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +119,9 @@ fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<St
     if let Some(e) = cause.downcast_ref::<RequestError>() {
         return Some((of_request(e), e.hint()));
     }
+    if let Some(e) = cause.downcast_ref::<PackageError>() {
+        return Some((of_package(e), e.hint()));
+    }
     precision::opinion(cause).or_else(|| training::opinion(cause))
 }
 
@@ -154,6 +158,14 @@ fn of_engine(e: &EngineError) -> Exit {
         EngineError::Missing { .. } => Exit::Missing,
         EngineError::Target { .. } | EngineError::Profile { .. } => Exit::Usage,
         EngineError::Interrupted { .. } => Exit::Interrupted,
+        _ => Exit::Wrong,
+    }
+}
+
+fn of_package(e: &PackageError) -> Exit {
+    match e {
+        PackageError::File(file) => of_export(file),
+        PackageError::Name { .. } | PackageError::Options { .. } => Exit::Usage,
         _ => Exit::Wrong,
     }
 }

@@ -27,11 +27,16 @@ const ALLOWED: [(&str, &str, &[&str]); 15] = [
             "onr-precision",
             "onr-exporter",
             "onr-requests",
+            "onr-kserve",
         ],
     ),
     ("onr-report", "report", &[]),
     ("onr-kserve", "kserve", &[]),
-    ("onr-triton", "triton", &["onr-kserve"]),
+    (
+        "onr-triton",
+        "triton",
+        &["onr-graphs", "onr-exporter", "onr-requests", "onr-runtime", "onr-kserve"],
+    ),
     (
         "onr-mutation",
         "mutation",
@@ -59,6 +64,7 @@ const ALLOWED: [(&str, &str, &[&str]); 15] = [
             "onr-training",
             "onr-runtime",
             "onr-report",
+            "onr-triton",
         ],
     ),
 ];

@@ -346,6 +346,22 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// The same, and refuses a manifest that was changed after it was written. Other files are not looked at.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and [`ManifestError::Mismatch`].
+    pub fn read_sealed(dir: &Path) -> Result<Self, ManifestError> {
+        let manifest = Self::read(dir)?;
+        let file = dir.join(MANIFEST_FILE);
+        let text =
+            fs::read_to_string(&file).map_err(|cause| ManifestError::Read { file, cause })?;
+        if is_sealed(&text, &manifest.sha256) {
+            return Ok(manifest);
+        }
+        let problems = vec![format!("{MANIFEST_FILE} was changed after it was written")];
+        Err(ManifestError::Mismatch { dir: dir.to_owned(), problems })
+    }
+
     /// Checks that every file of the manifest is in `dir` with its size and SHA-256, and the
     /// manifest itself. Returns how many files were checked.
     ///
@@ -387,7 +403,8 @@ impl Manifest {
 
 /// Is `sha256` that of `text` with its last field emptied? Bytes are hashed as they lie there: what was
 /// parsed and written again may differ in the last digit of a number.
-fn is_sealed(text: &str, sha256: &str) -> bool {
+#[must_use]
+pub fn is_sealed(text: &str, sha256: &str) -> bool {
     let field = |value: &str| format!("\"sha256\": \"{value}\"");
     let Some((before, after)) = text.rsplit_once(&field(sha256)) else { return false };
     artifact::sha256([before, &field(""), after].concat().as_bytes()) == sha256

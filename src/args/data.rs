@@ -109,9 +109,9 @@ pub(crate) struct InspectArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  onr verify engine")]
+#[command(after_help = "Examples:\n  onr verify engine\n  onr verify model_repository")]
 pub(crate) struct VerifyArgs {
-    /// Directory that `onr export` or `onr build-engine` wrote
+    /// Directory that `onr export` or `onr build-engine` wrote, or a repository that `onr package` wrote into
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
 }

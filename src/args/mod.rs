@@ -2,6 +2,7 @@
 
 mod build;
 mod data;
+mod package;
 mod pair;
 mod precision;
 mod rewrite;
@@ -15,6 +16,7 @@ pub(crate) use build::{
     ParityArgs, ParityCommand, RecordArgs,
 };
 pub(crate) use data::{ImportArgs, InitArgs, InspectArgs, RequestsArgs, VerifyArgs};
+pub(crate) use package::{PackageArgs, PackageCommand, TritonArgs};
 pub(crate) use pair::{BisectArgs, PairArgs};
 pub(crate) use precision::{CacheArgs, CalibrateArgs, CalibrateCommand, MergeArgs, TuneArgs};
 pub(crate) use rewrite::{CastArgs, HalfArg, IoArg, QuantizeArgs};
@@ -97,9 +99,11 @@ pub(crate) enum Command {
     Accuracy(AccuracyArgs),
     /// Export, prove parity and compile TensorRT plans: the main job
     BuildEngine(Box<BuildEngineArgs>),
+    /// Put graphs or plans where a server loads them
+    Package(PackageArgs),
     /// Show what a model, checkpoint, graph, plan, manifest or request file holds
     Inspect(InspectArgs),
-    /// Check that every file of a directory is there with its SHA-256
+    /// Check that every file of a directory, or of our models in a repository, is there with its SHA-256
     Verify(VerifyArgs),
     /// Show which libraries were found, where, and what to do about a missing one
     #[command(

@@ -24,6 +24,7 @@ mod import;
 mod init;
 mod inspect;
 mod measure;
+mod package;
 mod parity;
 mod parity_pair;
 mod precision_report;
@@ -70,6 +71,7 @@ pub(crate) fn run(command: Command, detail: Detail, context: &Context) -> anyhow
         Command::Bisect(args) => Shown::of(&bisect::run(&args, context)?, detail),
         Command::Accuracy(args) => Shown::of(&accuracy::run(&args, context)?, detail),
         Command::BuildEngine(args) => Shown::of(&build_engine::run(&args, context)?, detail),
+        Command::Package(args) => Shown::of(&package::run(&args, context)?, detail),
         Command::Inspect(args) => Shown::of(&inspect::run(&args)?, detail),
         Command::Verify(args) => Shown::of(&verify::run(&args)?, detail),
         Command::Doctor => Shown::of(&doctor::run(context), detail),

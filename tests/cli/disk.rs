@@ -8,14 +8,14 @@ use crate::support::{BOTH, MODEL, World};
 
 /// Files of at most `$0` blocks (of 512 or 1024 bytes); the signal for it is ignored, as a full disk
 /// has none.
-const LIMITED: &str = r#"trap '' XFSZ; ulimit -f "$0"; exec "$@""#;
+pub(crate) const LIMITED: &str = r#"trap '' XFSZ; ulimit -f "$0"; exec "$@""#;
 
 /// A private file system of 64 KiB on `old`, with old content.
-const TINY: &str = "mount -t tmpfs -o size=64k none old && echo precious > old/keep.txt && \
+pub(crate) const TINY: &str = "mount -t tmpfs -o size=64k none old && echo precious > old/keep.txt && \
                     ls -A old > before; \"$@\"; code=$?; ls -A old > after; exit $code";
 
 /// A private file system on `old` that cannot be written to.
-const READ_ONLY: &str = "mount -t tmpfs none old && echo precious > old/keep.txt && \
+pub(crate) const READ_ONLY: &str = "mount -t tmpfs none old && echo precious > old/keep.txt && \
                          mount -o remount,bind,ro old && exec \"$@\"";
 
 fn init(out: &str) -> [&str; 5] {
@@ -59,7 +59,7 @@ fn a_plan_that_may_not_grow() {
 }
 
 /// Whether this user may mount in a namespace of their own; said if not.
-fn may_mount() -> bool {
+pub(crate) fn may_mount() -> bool {
     let probe = ["-rm", "sh", "-c", "mount -t tmpfs none /mnt"];
     let done = Command::new("unshare").args(probe).output();
     let may = done.is_ok_and(|o| o.status.success());

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::World;
 
-const VERBS: [&str; 20] = [
+const VERBS: [&str; 21] = [
     "init",
     "import",
     "requests",
@@ -22,6 +22,7 @@ const VERBS: [&str; 20] = [
     "bisect",
     "accuracy",
     "build-engine",
+    "package",
     "inspect",
     "verify",
     "doctor",

@@ -11,6 +11,7 @@ mod help;
 mod libraries;
 mod models;
 mod output;
+mod package;
 mod parity;
 mod precision;
 mod requests;
