@@ -5,6 +5,7 @@
 
 mod bisect;
 mod ci;
+mod deployed;
 mod directories;
 mod disk;
 mod help;
