@@ -63,6 +63,7 @@ const ALLOWED: [(&str, &str, &[&str]); 15] = [
             "onr-evaluation",
             "onr-training",
             "onr-runtime",
+            "onr-kserve",
             "onr-report",
             "onr-triton",
         ],
