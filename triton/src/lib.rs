@@ -10,6 +10,7 @@ mod error;
 mod interface;
 mod options;
 mod package;
+pub mod preflight;
 pub mod profiles;
 pub mod repository;
 mod server;
