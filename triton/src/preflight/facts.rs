@@ -35,6 +35,10 @@ impl Facts {
         let text = fs::read_to_string(file)
             .map_err(|cause| PreflightError::Read { file: file.to_owned(), cause })?;
         let refuse = |reason| PreflightError::Facts { file: file.to_owned(), reason };
+        // Serde takes an array for the keys in their order.
+        if !text.trim_start().starts_with('{') {
+            return Err(refuse("it is not one object".to_owned()));
+        }
         let facts: Self = serde_json::from_str(&text).map_err(|e| refuse(e.to_string()))?;
         let problems = facts.problems();
         if problems.is_empty() { Ok(facts) } else { Err(refuse(problems.join("; "))) }

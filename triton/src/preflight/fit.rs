@@ -64,8 +64,8 @@ impl Place<'_> {
             (facts.tensorrt_version.as_ref(), tensorrt, "TensorRT"),
         ];
         known.into_iter().find_map(|(text, least, what)| {
-            let version = Version::parse(text?)?;
-            Some((version.reaches(least), format!("{what} {version}")))
+            let text = text?;
+            Some((Version::parse(text)?.reaches(least), format!("{what} {text}")))
         })
     }
 }
