@@ -22,7 +22,7 @@ use onr_runtime::{
     backend::RunError, builder::EngineError, libraries::LibraryError, manifest::ManifestError,
     parity::ParityError,
 };
-use onr_triton::PackageError;
+use onr_triton::{PackageError, preflight::PreflightError};
 
 /// How `onr` ends. `onr --help` documents the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +33,9 @@ pub(crate) enum Exit {
     Wrong = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// A backend, builder or library is missing.
+    /// A backend, builder, library or server is missing.
     Missing = 3,
-    /// The candidate is out of tolerance.
+    /// The candidate is out of tolerance, or a check of a deployment fails.
     Tolerance = 4,
     /// Ctrl-C.
     Interrupted = 130,
@@ -122,6 +122,9 @@ fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<St
     if let Some(e) = cause.downcast_ref::<PackageError>() {
         return Some((of_package(e), e.hint()));
     }
+    if let Some(e) = cause.downcast_ref::<PreflightError>() {
+        return Some((of_preflight(e), e.hint()));
+    }
     precision::opinion(cause).or_else(|| training::opinion(cause))
 }
 
@@ -166,6 +169,13 @@ fn of_package(e: &PackageError) -> Exit {
     match e {
         PackageError::File(file) => of_export(file),
         PackageError::Name { .. } | PackageError::Options { .. } => Exit::Usage,
+        _ => Exit::Wrong,
+    }
+}
+
+fn of_preflight(e: &PreflightError) -> Exit {
+    match e {
+        PreflightError::Server(_) => Exit::Missing,
         _ => Exit::Wrong,
     }
 }

@@ -5,6 +5,7 @@ mod data;
 mod package;
 mod pair;
 mod precision;
+mod preflight;
 mod rewrite;
 #[cfg(feature = "training")]
 mod training;
@@ -19,6 +20,7 @@ pub(crate) use data::{ImportArgs, InitArgs, InspectArgs, RequestsArgs, VerifyArg
 pub(crate) use package::{PackageArgs, PackageCommand, TritonArgs};
 pub(crate) use pair::{BisectArgs, PairArgs};
 pub(crate) use precision::{CacheArgs, CalibrateArgs, CalibrateCommand, MergeArgs, TuneArgs};
+pub(crate) use preflight::PreflightArgs;
 pub(crate) use rewrite::{CastArgs, HalfArg, IoArg, QuantizeArgs};
 #[cfg(feature = "training")]
 pub(crate) use training::{
@@ -30,8 +32,8 @@ Exit codes:
   0    fine
   1    the model or its data is wrong
   2    the command line is wrong
-  3    a backend, builder or library is missing
-  4    out of tolerance
+  3    a backend, builder, library or server is missing
+  4    out of tolerance, or a check of a deployment fails
   130  interrupted
 
 Environment:
@@ -99,6 +101,8 @@ pub(crate) enum Command {
     Accuracy(AccuracyArgs),
     /// Export, prove parity and compile TensorRT plans: the main job
     BuildEngine(Box<BuildEngineArgs>),
+    /// Check whether a package of a directory would load and serve in a Triton that is there
+    Preflight(PreflightArgs),
     /// Put graphs or plans where a server loads them
     Package(PackageArgs),
     /// Show what a model, checkpoint, graph, plan, manifest or request file holds

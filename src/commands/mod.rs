@@ -28,6 +28,7 @@ mod package;
 mod parity;
 mod parity_pair;
 mod precision_report;
+mod preflight;
 mod quantize;
 mod requests;
 #[cfg(feature = "training")]
@@ -71,6 +72,7 @@ pub(crate) fn run(command: Command, detail: Detail, context: &Context) -> anyhow
         Command::Bisect(args) => Shown::of(&bisect::run(&args, context)?, detail),
         Command::Accuracy(args) => Shown::of(&accuracy::run(&args, context)?, detail),
         Command::BuildEngine(args) => Shown::of(&build_engine::run(&args, context)?, detail),
+        Command::Preflight(args) => Shown::of(&preflight::run(&args)?, detail),
         Command::Package(args) => Shown::of(&package::run(&args, context)?, detail),
         Command::Inspect(args) => Shown::of(&inspect::run(&args)?, detail),
         Command::Verify(args) => Shown::of(&verify::run(&args)?, detail),

@@ -14,7 +14,7 @@ use tracing_subscriber::{
 use crate::exit::{Exit, judge};
 
 pub(crate) use progress::Bars;
-pub(crate) use table::{Table, bytes, figure, listed, seconds};
+pub(crate) use table::{Table, bytes, figure, listed, seconds, wrapped};
 
 /// How much people are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -55,6 +55,27 @@ pub(crate) fn listed(head: &str, items: impl Iterator<Item = String>) -> String 
     lines.join("\n")
 }
 
+/// `head` and words behind it, broken where a terminal would; further lines begin below the first word.
+pub(crate) fn wrapped(head: &str, text: &str) -> String {
+    const WIDTH: usize = 100;
+    let indent = " ".repeat(head.chars().count());
+    let mut lines = vec![head.to_owned()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line)
+                if *line == head
+                    || *line == indent
+                    || line.chars().count() + 1 + word.chars().count() <= WIDTH =>
+            {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(format!("{indent} {word}")),
+        }
+    }
+    lines.join("\n")
+}
+
 /// `1.5 MB`: decimal units, as disks are sold.
 pub(crate) fn bytes(n: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB"];
@@ -96,6 +117,14 @@ mod tests {
         let many = listed("nodes:", (0..40).map(|n| format!("Operator {n}")));
         assert!(many.lines().count() > 4 && many.lines().all(|l| l.len() <= 96), "{many}");
         assert_eq!(listed("none", [].into_iter()), "none");
+    }
+
+    #[test]
+    fn words_stay_below_the_first() {
+        let text = wrapped("  why", &"word ".repeat(40));
+        assert!(text.lines().count() > 2 && text.lines().all(|l| l.len() <= 100), "{text}");
+        assert!(text.lines().skip(1).all(|l| l.starts_with("      word")), "{text}");
+        assert_eq!(wrapped("a", &"x".repeat(120)).lines().count(), 1, "a word is not broken");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::World;
 
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 22] = [
     "init",
     "import",
     "requests",
@@ -22,6 +22,7 @@ const VERBS: [&str; 21] = [
     "bisect",
     "accuracy",
     "build-engine",
+    "preflight",
     "package",
     "inspect",
     "verify",

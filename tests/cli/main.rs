@@ -15,6 +15,7 @@ mod output;
 mod package;
 mod parity;
 mod precision;
+mod preflight;
 mod requests;
 mod rewrite;
 mod signals;

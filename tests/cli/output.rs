@@ -49,6 +49,8 @@ fn all_verbs() -> Vec<Vec<&'static str>> {
         build(&["--graphs", "rank", "--requests", "r.jsonl", "--out", "engine"]),
         vec!["build-engine", "--onnx", "graphs/rank.onnx", "--out", "one"],
         vec!["verify", "engine"],
+        vec!["preflight", "--facts-template"],
+        vec!["preflight", "engine", "--backend", "python", "--container-facts", "facts.json"],
         vec!["package", "triton", "graphs", "--requests", "r.jsonl", "--out", "models"],
         vec!["package", "triton", "engine", "--backend", "python", "--out", "canary"],
         vec!["verify", "models"],
@@ -67,6 +69,7 @@ fn prepared() -> World {
     world.write("log.csv", "user_id,item_id,timestamp\nu1,a,10\nu1,b,20\nu2,a,5\n");
     world.write("short.toml", SHORT);
     world.write("odd.jsonl", request(serde_json::json!({"candidates": [1, 1, 99]})));
+    world.write("facts.json", r#"{"backends": ["python"]}"#);
     world.write("map.toml", "[[tensor]]\nfrom = \"{name}\"\nto = \"{name}\"\n");
     world
 }

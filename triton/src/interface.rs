@@ -28,7 +28,7 @@ fn describe(tensor: &Message) -> String {
     format!("{} [{}]{optional}", word("data_type"), dims.join(", "))
 }
 
-fn differences(
+pub(crate) fn differences(
     what: &str,
     old: &BTreeMap<String, String>,
     new: &BTreeMap<String, String>,

@@ -1,8 +1,8 @@
 //! Model repositories for NVIDIA Triton, and a Triton to try them on.
 //!
 //! In: directories that `onr export` or `onr build-engine` wrote. Out: models in a repository, each version whole or not
-//! there, and checks of what lies there; a `tritonserver` on loopback that serves one. Never done here: compiling a plan,
-//! inference (that is `onr-kserve`), printing, reading the command line.
+//! there, checks of what lies there and of what a server would make of it; a `tritonserver` on loopback that serves one.
+//! Never done here: compiling a plan, inference (that is `onr-kserve`), printing, reading the command line.
 
 pub mod config;
 mod ensemble;
@@ -10,6 +10,7 @@ mod error;
 mod interface;
 mod options;
 mod package;
+pub mod preflight;
 pub mod profiles;
 pub mod repository;
 mod server;

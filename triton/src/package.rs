@@ -126,7 +126,7 @@ impl Package {
 }
 
 /// Plans where Triton can load them, else ONNX; said where plans are there that it cannot load.
-fn default_backend(sources: &[Source], notes: &mut Vec<String>) -> Backend {
+pub(crate) fn default_backend(sources: &[Source], notes: &mut Vec<String>) -> Backend {
     if sources.iter().all(|s| s.without_plan().is_empty()) {
         return Backend::TensorRt;
     }

@@ -4,6 +4,7 @@
 mod configs;
 mod official;
 mod plans;
+mod preflight;
 mod refused;
 mod repository;
 mod script;
