@@ -122,6 +122,10 @@ fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<St
     if let Some(e) = cause.downcast_ref::<PackageError>() {
         return Some((of_package(e), e.hint()));
     }
+    #[cfg(feature = "triton")]
+    if let Some(e) = cause.downcast_ref::<onr_load::LoadError>() {
+        return Some((of_load(e), e.hint().map(str::to_owned)));
+    }
     precision::opinion(cause).or_else(|| training::opinion(cause))
 }
 
@@ -166,6 +170,15 @@ fn of_package(e: &PackageError) -> Exit {
     match e {
         PackageError::File(file) => of_export(file),
         PackageError::Name { .. } | PackageError::Options { .. } => Exit::Usage,
+        _ => Exit::Wrong,
+    }
+}
+
+#[cfg(feature = "triton")]
+fn of_load(e: &onr_load::LoadError) -> Exit {
+    use onr_load::LoadError;
+    match e {
+        LoadError::NoWorker | LoadError::Rate { .. } | LoadError::Empty => Exit::Usage,
         _ => Exit::Wrong,
     }
 }

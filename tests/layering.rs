@@ -65,6 +65,7 @@ const ALLOWED: [(&str, &str, &[&str]); 16] = [
             "onr-training",
             "onr-runtime",
             "onr-report",
+            "onr-kserve",
             "onr-triton",
             "onr-load",
         ],

@@ -1,5 +1,7 @@
 //! What was typed. Nothing here opens a file.
 
+#[cfg(feature = "triton")]
+mod bench;
 mod build;
 mod data;
 mod package;
@@ -11,9 +13,13 @@ mod training;
 
 use clap::{ArgAction, Parser, Subcommand};
 
+#[cfg(feature = "triton")]
+pub(crate) use bench::{BenchArgs, SpacingArg};
+#[cfg(feature = "triton")]
+pub(crate) use build::DeployedArg;
 pub(crate) use build::{
     AccuracyArgs, BuildEngineArgs, CandidateArg, ExportArgs, ExportChoiceArgs, IoPrecisionArg,
-    ParityArgs, ParityCommand, RecordArgs,
+    ParityArgs, ParityCommand, RecordArgs, RequestArgs,
 };
 pub(crate) use data::{ImportArgs, InitArgs, InspectArgs, RequestsArgs, VerifyArgs};
 pub(crate) use package::{PackageArgs, PackageCommand, TritonArgs};
@@ -101,6 +107,9 @@ pub(crate) enum Command {
     BuildEngine(Box<BuildEngineArgs>),
     /// Put graphs or plans where a server loads them
     Package(PackageArgs),
+    /// Send a deployed model many requests at once, and measure how it answers
+    #[cfg(feature = "triton")]
+    Bench(Box<BenchArgs>),
     /// Show what a model, checkpoint, graph, plan, manifest or request file holds
     Inspect(InspectArgs),
     /// Check that every file of a directory, or of our models in a repository, is there with its SHA-256
