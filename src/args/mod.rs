@@ -15,12 +15,12 @@ use clap::{ArgAction, Parser, Subcommand};
 
 #[cfg(feature = "triton")]
 pub(crate) use bench::{BenchArgs, SpacingArg};
-#[cfg(feature = "triton")]
-pub(crate) use build::DeployedArg;
 pub(crate) use build::{
     AccuracyArgs, BuildEngineArgs, CandidateArg, ExportArgs, ExportChoiceArgs, IoPrecisionArg,
-    ParityArgs, ParityCommand, RecordArgs, RequestArgs,
+    ParityArgs, ParityCommand, RecordArgs,
 };
+#[cfg(feature = "triton")]
+pub(crate) use build::{DeployedArg, RequestArgs};
 pub(crate) use data::{ImportArgs, InitArgs, InspectArgs, RequestsArgs, VerifyArgs};
 pub(crate) use package::{PackageArgs, PackageCommand, TritonArgs};
 pub(crate) use pair::{BisectArgs, PairArgs};

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::World;
 
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 22] = [
     "init",
     "import",
     "requests",
@@ -23,6 +23,7 @@ const VERBS: [&str; 21] = [
     "accuracy",
     "build-engine",
     "package",
+    "bench",
     "inspect",
     "verify",
     "doctor",

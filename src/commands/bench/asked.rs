@@ -27,7 +27,10 @@ impl Asked {
         let first = client.infer(&request).map_err(|error| {
             let name = &deployed.config().name;
             let refusal = Refusal::wrong(format!("{name} does not answer: {}", words(&error)));
-            error.hint().map_or_else(|| Refusal::wrong(words(&error)), |hint| refusal.hint(hint))
+            match error.hint() {
+                Some(hint) => refusal.hint(hint),
+                None => refusal,
+            }
         })?;
         let problem = answers.problem(&first);
         Ok(Self { request, first, problem })
