@@ -64,6 +64,7 @@ const ALLOWED: [(&str, &str, &[&str]); 16] = [
             "onr-evaluation",
             "onr-training",
             "onr-runtime",
+            "onr-kserve",
             "onr-report",
             "onr-kserve",
             "onr-triton",

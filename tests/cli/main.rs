@@ -7,6 +7,7 @@
 mod bench;
 mod bisect;
 mod ci;
+mod deployed;
 mod directories;
 mod disk;
 mod help;

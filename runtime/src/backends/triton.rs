@@ -180,7 +180,10 @@ impl Deployed {
         let datatype = datatype.ok_or_else(|| {
             feed(name, format!("is {}, the deployed model takes {}", tensor.dtype(), io.datatype))
         })?;
-        let shape = with_axes(tensor.shape(), io.reshape.as_deref(), &io.dims);
+        // An ensemble has no reshape of its own: its members have.
+        let one_a_row = tensor.shape().len() == 1 && io.dims == [1];
+        let seen = io.reshape.as_deref().or(one_a_row.then_some(&[]));
+        let shape = with_axes(tensor.shape(), seen, &io.dims);
         Tensor::new(name, datatype, shape, tensor.le_bytes())
             .map_err(|error| feed(name, with_causes(&error)))
     }
