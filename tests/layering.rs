@@ -66,7 +66,6 @@ const ALLOWED: [(&str, &str, &[&str]); 16] = [
             "onr-runtime",
             "onr-kserve",
             "onr-report",
-            "onr-kserve",
             "onr-triton",
             "onr-load",
         ],
