@@ -2,7 +2,7 @@
 # that `make engine` and `make test` share each object file.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup engine test lint bench bench-calibration check-calibration movielens ablation precision mutation clean
+.PHONY: help setup engine test lint bench bench-calibration bench-triton check-calibration movielens ablation precision mutation clean
 
 # Extra arguments for cargo. `.ci/run` passes --locked.
 CARGO_FLAGS ?=
@@ -36,6 +36,9 @@ bench: engine ## benchmarks, each beside a peer: some minutes, 15 GB of disk, 10
 bench-calibration: setup .onr/peers/complete ## quantization beside ONNX Runtime's own: ten minutes, 11 GB of memory
 	cargo build $(CARGO_BUILD_FLAGS)
 	PYTHONPATH=.onr/peers $(PYTHON) scripts/bench_calibration.py
+
+bench-triton: engine ## a minute of load on the demo in a local Triton: throughput, latency, failures, memory
+	$(PYTHON) scripts/bench_triton.py
 
 check-calibration: setup .onr/peers/complete ## ranges equal those of ONNX Runtime's calibrator, results run there
 	cargo build $(CARGO_BUILD_FLAGS)

@@ -125,6 +125,10 @@ fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<St
     if let Some(e) = cause.downcast_ref::<PreflightError>() {
         return Some((of_preflight(e), e.hint()));
     }
+    #[cfg(feature = "triton")]
+    if let Some(e) = cause.downcast_ref::<onr_load::LoadError>() {
+        return Some((of_load(e), e.hint().map(str::to_owned)));
+    }
     precision::opinion(cause).or_else(|| training::opinion(cause))
 }
 
@@ -176,6 +180,15 @@ fn of_package(e: &PackageError) -> Exit {
 fn of_preflight(e: &PreflightError) -> Exit {
     match e {
         PreflightError::Server(_) => Exit::Missing,
+        _ => Exit::Wrong,
+    }
+}
+
+#[cfg(feature = "triton")]
+fn of_load(e: &onr_load::LoadError) -> Exit {
+    use onr_load::LoadError;
+    match e {
+        LoadError::NoWorker | LoadError::Rate { .. } | LoadError::Empty => Exit::Usage,
         _ => Exit::Wrong,
     }
 }

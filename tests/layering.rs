@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-const ALLOWED: [(&str, &str, &[&str]); 15] = [
+const ALLOWED: [(&str, &str, &[&str]); 16] = [
     ("onr-graphs", "graphs", &[]),
     ("onr-onnx", "onnx", &[]),
     ("onr-calibration", "calibration", &[]),
@@ -37,6 +37,7 @@ const ALLOWED: [(&str, &str, &[&str]); 15] = [
         "triton",
         &["onr-graphs", "onr-exporter", "onr-requests", "onr-runtime", "onr-kserve"],
     ),
+    ("onr-load", "load", &[]),
     (
         "onr-mutation",
         "mutation",
@@ -66,6 +67,7 @@ const ALLOWED: [(&str, &str, &[&str]); 15] = [
             "onr-kserve",
             "onr-report",
             "onr-triton",
+            "onr-load",
         ],
     ),
 ];

@@ -18,4 +18,5 @@ pub mod npz;
 pub mod numbers;
 pub mod parity;
 pub mod tensor;
+pub mod traffic;
 pub mod tune;

@@ -336,18 +336,36 @@ impl FromStr for CandidateArg {
             "tract" => Ok(Self::Tract),
             #[cfg(feature = "triton")]
             _ if text.starts_with("triton=") => {
-                let url = text.trim_start_matches("triton=");
-                let path =
-                    url.find("://").and_then(|at| url[at + 3..].find('/').map(|to| at + 3 + to));
-                let (server, package) = path.map_or((url, ""), |at| (&url[..at], &url[at + 1..]));
-                let server = server
-                    .parse()
-                    .map_err(|e: KserveError| format!("{e}; {}", e.hint().unwrap_or_default()))?;
-                let package = if package.is_empty() { "oneranker" } else { package }.to_owned();
+                let DeployedArg { server, package } = text.trim_start_matches("triton=").parse()?;
                 Ok(Self::Triton { server, package })
             }
             _ => Err("backends are ort, tract and triton=http://HOST:PORT[/NAME]".to_owned()),
         }
+    }
+}
+
+/// A package on a server, as it is typed.
+#[cfg(feature = "triton")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeployedArg {
+    /// Where it listens
+    pub(crate) server: Endpoint,
+    /// `--name` of the package
+    pub(crate) package: String,
+}
+
+#[cfg(feature = "triton")]
+impl FromStr for DeployedArg {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        let path = url.find("://").and_then(|at| url[at + 3..].find('/').map(|to| at + 3 + to));
+        let (server, package) = path.map_or((url, ""), |at| (&url[..at], &url[at + 1..]));
+        let server = server
+            .parse()
+            .map_err(|e: KserveError| format!("{e}; {}", e.hint().unwrap_or_default()))?;
+        let package = if package.is_empty() { "oneranker" } else { package }.to_owned();
+        Ok(Self { server, package })
     }
 }
 

@@ -1,5 +1,7 @@
 //! What was typed. Nothing here opens a file.
 
+#[cfg(feature = "triton")]
+mod bench;
 mod build;
 mod data;
 mod package;
@@ -12,10 +14,14 @@ mod training;
 
 use clap::{ArgAction, Parser, Subcommand};
 
+#[cfg(feature = "triton")]
+pub(crate) use bench::{BenchArgs, SpacingArg};
 pub(crate) use build::{
     AccuracyArgs, BuildEngineArgs, CandidateArg, ExportArgs, ExportChoiceArgs, IoPrecisionArg,
     ParityArgs, ParityCommand, RecordArgs,
 };
+#[cfg(feature = "triton")]
+pub(crate) use build::{DeployedArg, RequestArgs};
 pub(crate) use data::{ImportArgs, InitArgs, InspectArgs, RequestsArgs, VerifyArgs};
 pub(crate) use package::{PackageArgs, PackageCommand, TritonArgs};
 pub(crate) use pair::{BisectArgs, PairArgs};
@@ -105,6 +111,9 @@ pub(crate) enum Command {
     Preflight(PreflightArgs),
     /// Put graphs or plans where a server loads them
     Package(PackageArgs),
+    /// Send a deployed model many requests at once, and measure how it answers
+    #[cfg(feature = "triton")]
+    Bench(Box<BenchArgs>),
     /// Show what a model, checkpoint, graph, plan, manifest or request file holds
     Inspect(InspectArgs),
     /// Check that every file of a directory, or of our models in a repository, is there with its SHA-256

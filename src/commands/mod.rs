@@ -1,6 +1,8 @@
 //! The work. Each verb takes its arguments and returns a report; none prints.
 
 mod accuracy;
+#[cfg(feature = "triton")]
+mod bench;
 mod bisect;
 mod build_engine;
 mod calibrate;
@@ -74,6 +76,8 @@ pub(crate) fn run(command: Command, detail: Detail, context: &Context) -> anyhow
         Command::BuildEngine(args) => Shown::of(&build_engine::run(&args, context)?, detail),
         Command::Preflight(args) => Shown::of(&preflight::run(&args)?, detail),
         Command::Package(args) => Shown::of(&package::run(&args, context)?, detail),
+        #[cfg(feature = "triton")]
+        Command::Bench(args) => Shown::of(&bench::run(&args, context)?, detail),
         Command::Inspect(args) => Shown::of(&inspect::run(&args)?, detail),
         Command::Verify(args) => Shown::of(&verify::run(&args)?, detail),
         Command::Doctor => Shown::of(&doctor::run(context), detail),

@@ -24,6 +24,7 @@ const VERBS: [&str; 22] = [
     "build-engine",
     "preflight",
     "package",
+    "bench",
     "inspect",
     "verify",
     "doctor",

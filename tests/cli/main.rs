@@ -3,6 +3,8 @@
 //! Each refusal is run in a directory of its own and must leave every file of it as it was.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+#[cfg(feature = "triton")]
+mod bench;
 mod bisect;
 mod ci;
 mod deployed;

@@ -7,8 +7,8 @@ use std::{path::Path, sync::Arc};
 
 use onr_graphs::{DType, GraphKind};
 use onr_kserve::{
-    Client, ClientOptions, Datatype, Endpoint, InferRequest, IoConfig, KserveError, ModelConfig,
-    Tensor,
+    Client, ClientOptions, Datatype, Endpoint, InferRequest, InferResponse, IoConfig, KserveError,
+    ModelConfig, Tensor,
 };
 
 use crate::{
@@ -32,8 +32,26 @@ impl TritonBackend {
     /// # Errors
     /// [`RunError::Missing`] when no client can be made of the address.
     pub fn new(endpoint: &Endpoint, package: &str) -> Result<Self, RunError> {
-        let client = Client::new(endpoint, ClientOptions::default()).map_err(missing)?;
+        Self::with_options(endpoint, package, ClientOptions::default())
+    }
+
+    /// The same with other limits of the client.
+    ///
+    /// # Errors
+    /// As [`TritonBackend::new`].
+    pub fn with_options(
+        endpoint: &Endpoint,
+        package: &str,
+        options: ClientOptions,
+    ) -> Result<Self, RunError> {
+        let client = Client::new(endpoint, options).map_err(missing)?;
         Ok(Self { client: Arc::new(client), package: package.to_owned() })
+    }
+
+    /// What talks to the server.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// A deployed model by its own name.
@@ -41,9 +59,17 @@ impl TritonBackend {
     /// # Errors
     /// [`RunError::Load`] when the server has no such model or says nothing of it.
     pub fn open_model(&self, model: &str) -> Result<Box<dyn Session>, RunError> {
+        Ok(Box::new(self.deployed(model)?))
+    }
+
+    /// The same for many threads at once.
+    ///
+    /// # Errors
+    /// As [`TritonBackend::open_model`].
+    pub fn deployed(&self, model: &str) -> Result<Deployed, RunError> {
         let config =
             self.client.model_config(model, None).map_err(|error| refused(model, &error))?;
-        Ok(Box::new(Deployed { client: Arc::clone(&self.client), config }))
+        Ok(Deployed { client: Arc::clone(&self.client), config })
     }
 }
 
@@ -90,30 +116,21 @@ impl TritonBackend {
     }
 }
 
-/// A deployed model.
-struct Deployed {
+/// A deployed model: what it takes and gives, as the server says.
+#[derive(Debug, Clone)]
+pub struct Deployed {
     client: Arc<Client>,
     config: ModelConfig,
 }
 
 impl Session for Deployed {
     fn run(&mut self, feeds: &Feeds) -> Result<Feeds, RunError> {
-        let inputs: Result<Vec<Tensor>, RunError> =
-            feeds.iter().map(|(name, tensor)| self.sent(name, tensor)).collect();
-        if let Some(lacking) =
-            self.config.inputs.iter().find(|io| !io.optional && !feeds.contains_key(&io.name))
-        {
-            return Err(feed(
-                &lacking.name,
-                format!("is missing: `{}` takes it", self.config.name),
-            ));
-        }
-        let request = InferRequest::new(&self.config.name, inputs?);
+        let request = self.request(feeds)?;
         let answer = self
             .client
             .infer(&request)
             .map_err(|error| RunError::Run { backend: NAME, reason: with_causes(&error) })?;
-        answer.outputs.iter().map(|tensor| self.received(tensor)).collect()
+        self.answer(&answer)
     }
 
     fn placement(&self) -> Placement {
@@ -125,6 +142,36 @@ impl Session for Deployed {
 }
 
 impl Deployed {
+    /// The model's configuration on the server.
+    #[must_use]
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// A request with these inputs, shapes as clients send them.
+    ///
+    /// # Errors
+    /// [`RunError::Feed`] when an input is missing, unknown or of another type than the model's.
+    pub fn request(&self, feeds: &Feeds) -> Result<InferRequest, RunError> {
+        let inputs: Result<Vec<Tensor>, RunError> =
+            feeds.iter().map(|(name, tensor)| self.sent(name, tensor)).collect();
+        let lacking =
+            self.config.inputs.iter().find(|io| !io.optional && !feeds.contains_key(&io.name));
+        if let Some(lacking) = lacking {
+            let reason = format!("is missing: `{}` takes it", self.config.name);
+            return Err(feed(&lacking.name, reason));
+        }
+        Ok(InferRequest::new(&self.config.name, inputs?))
+    }
+
+    /// What an answer holds, shapes as the graph gives them.
+    ///
+    /// # Errors
+    /// [`RunError::Run`] when an output is of a type that no graph has.
+    pub fn answer(&self, answer: &InferResponse) -> Result<Feeds, RunError> {
+        answer.outputs.iter().map(|tensor| self.received(tensor)).collect()
+    }
+
     fn sent(&self, name: &str, tensor: &HostTensor) -> Result<Tensor, RunError> {
         let Some(io) = self.config.inputs.iter().find(|io| io.name == name) else {
             return Err(feed(name, format!("is no input of `{}`", self.config.name)));
