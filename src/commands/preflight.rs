@@ -87,7 +87,7 @@ fn line(check: &Check) -> String {
         let head = if i == 0 { head.clone() } else { " ".repeat(room) };
         lines.push(wrapped(&head, reason));
     }
-    lines.extend(fix.map(|fix| wrapped(&format!("{:room$}fix:", ""), fix)));
+    lines.extend(fix.map(|fix| wrapped(&format!("{:room$} fix:", ""), fix)));
     lines.join("\n")
 }
 

@@ -110,8 +110,8 @@ fn find(
     let ready = entries.iter().filter(|entry| entry.is_ready());
     let ready: Vec<String> = ready.map(|entry| entry.version.clone()).collect();
     if ready.is_empty() {
-        let reasons = entries.iter().map(|entry| entry.reason.as_str());
-        let reason = reasons.filter(|text| !text.is_empty()).next_back().unwrap_or("not loaded");
+        let mut reasons = entries.iter().map(|entry| entry.reason.as_str());
+        let reason = reasons.rfind(|text| !text.is_empty()).unwrap_or("not loaded");
         return Ok(Some(DeployedModel { ready, reason: reason.to_owned(), config: None }));
     }
     let config = match client.model_config(name, None) {
