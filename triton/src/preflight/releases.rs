@@ -19,10 +19,13 @@ const fn row(release: &'static str, triton: &'static str, tensorrt: &'static str
 
 /// Containers `tritonserver:YY.MM-py3`. Those of TensorRT-LLM (`-trtllm-python-py3`) may have another TensorRT.
 ///
-/// Source: NVIDIA's release notes of Triton and its `docs/introduction/compatibility.md`; versions of the server also
-/// `build.py` (25.03 is 2.56.0; from 23.12 on each month is one minor version). Numbers of a build that were not
-/// read there are left out. So are releases that were not found: better no answer than a wrong one. Who knows more adds a
-/// row; who runs another container gives `--container-facts`.
+/// Sources. TensorRT of 24.10 and 25.01: `docs/introduction/release_notes.md` of Triton at those releases. 26.04: the table
+/// of its release notes, as a public repository quotes it. 24.03: a public page. 24.05 to 24.08: an early
+/// `docs/compatibility.md`, whose table is of TensorRT-LLM's containers. The others are as remembered from NVIDIA's
+/// support matrix and were not read again: confirm a row before you rely on it. Versions of the server: `build.py`
+/// of 25.03 (2.56.0) and builds of 24.04 (2.45.0) and 24.11 (2.52.0); between them each month is one minor version.
+/// Numbers of a build that are not sure are left out, and so are releases: better no answer than a wrong one. Who
+/// runs another container gives `--container-facts`, which go before this table.
 const RELEASES: [Release; 17] = [
     row("23.12", "2.41.0", "8.6.1.6"),
     row("24.01", "2.42.0", "8.6.1.6"),
