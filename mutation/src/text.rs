@@ -126,8 +126,8 @@ fn weights(curve: &[Point]) -> Vec<String> {
     let mut lines: Vec<String> = vec![
         "## The smallest error of a weight".into(),
         String::new(),
-        "All numbers of one tensor of `weights.data` times 1 + error; how many tensors outputs show, of random tensors of random models. `onr parity` also compares \
-         every weight bit by bit, and finds all of these."
+        "All numbers of one weight (of its scales, where it is in codes) times 1 + error; how many of them outputs show, of random weights of random models. \
+         `onr parity` also compares every weight bit by bit, and finds all of these."
             .into(),
         String::new(),
     ];
