@@ -9,7 +9,7 @@ use onr_exporter::artifact::{self, FileRecord};
 use serde::Serialize;
 
 use super::existing::{self, CONFIG_FILE, Existing, WARMUP};
-use crate::error::PackageError;
+use crate::{error::PackageError, text::Message};
 
 /// What was checked.
 #[derive(Debug, Clone, Serialize)]
@@ -62,9 +62,11 @@ pub fn verify(repository: &Path) -> Result<Verified, PackageError> {
             }
         }
         if model.config != model.record().map(|r| r.config.clone()) {
-            match model.config {
+            match model.config.as_deref().map(Message::parse) {
                 None => problems.push(format!("{name}/{CONFIG_FILE} is not there")),
-                Some(_) => verified.edited.push(name.clone()),
+                // Edited is allowed; what Triton cannot read is broken.
+                Some(Err(error)) => problems.push(format!("{name}/{CONFIG_FILE}: {error}")),
+                Some(Ok(_)) => verified.edited.push(name.clone()),
             }
         }
     }

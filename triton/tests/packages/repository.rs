@@ -168,6 +168,11 @@ fn hand_made_changes_are_told_and_a_rollback_keeps_them() {
     };
     edit();
     assert_eq!(verify(&world.path("models")).unwrap().edited, ["oneranker_rank"]);
+    let good = fs::read(&config).unwrap();
+    fs::write(&config, "garbage {").unwrap();
+    let error = verify(&world.path("models")).unwrap_err().to_string();
+    assert!(error.contains("oneranker_rank/config.pbtxt: line 1: a message has no end"), "{error}");
+    fs::write(&config, good).unwrap();
     let written = world.write(&dir, &options()).unwrap();
     assert!(
         written.notes.iter().any(|n| n.starts_with("oneranker_rank: changes that somebody made"))
