@@ -5,6 +5,7 @@
 
 pub mod backend;
 pub mod backends;
+mod beside;
 pub mod bisect;
 pub mod builder;
 pub mod builders;

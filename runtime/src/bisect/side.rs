@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use onr_exporter::ExportError;
@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use super::BisectError;
 use crate::{
     backend::{Backend, Session},
+    beside::beside,
     inputs::fitting,
     npz::{InputSpec, inputs},
     tensor::{Feeds, HostTensor, dtype_of},
@@ -24,9 +25,6 @@ use crate::{
 
 /// Tensors of at least this many bytes are read from the model's own files.
 const DETACHED: usize = 1 << 12;
-
-/// Files above this are not copied where that can be helped.
-const LARGE: u64 = 1 << 26;
 
 /// A model on a backend.
 pub(super) struct Side<'a> {
@@ -104,43 +102,6 @@ impl<'a> Side<'a> {
 /// A tensor of floats in another float type; `None` where that makes no sense.
 pub(super) fn as_type(tensor: &HostTensor, elem: ElemType) -> Option<HostTensor> {
     tensor.cast_float(dtype_of(elem)?)
-}
-
-/// A folder with the files of a model: for models that point into them.
-fn beside(model: &Model) -> Result<TempDir, ExportError> {
-    let parent = model.path().parent().filter(|p| !p.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    let files = model.external_files().chain([model.path()]);
-    let files: Vec<PathBuf> = files.map(Path::to_owned).collect();
-    let size = |file: &PathBuf| fs::metadata(file).map_or(0, |m| m.len());
-    let made = TempDir::with_prefix("onr-bisect-");
-    let folder = made.map_err(|cause| write_error(&std::env::temp_dir(), cause))?;
-    let copy = |folder: &Path| -> Result<(), ExportError> {
-        for file in &files {
-            let to = folder.join(file.strip_prefix(parent).unwrap_or(file));
-            if let Some(above) = to.parent() {
-                fs::create_dir_all(above).map_err(|cause| write_error(above, cause))?;
-            }
-            // Engines refuse links that lead out of a model's folder; a second name of the file is none.
-            if size(file) <= LARGE || fs::hard_link(file, &to).is_err() {
-                fs::copy(file, &to).map_err(|cause| write_error(&to, cause))?;
-            }
-        }
-        Ok(())
-    };
-    let links = |folder: &Path| {
-        let probe = folder.join(".probe");
-        let works = files.first().is_some_and(|file| fs::hard_link(file, &probe).is_ok());
-        let _ = fs::remove_file(&probe);
-        works
-    };
-    let folder = match files.iter().any(|file| size(file) > LARGE) && !links(folder.path()) {
-        // On another disk: a folder beside the model spares the copy, where one can be made.
-        true => TempDir::with_prefix_in(".onr-bisect-", parent).unwrap_or(folder),
-        false => folder,
-    };
-    copy(folder.path())?;
-    Ok(folder)
 }
 
 pub(super) fn write(file: &Path, bytes: &[u8]) -> Result<(), ExportError> {

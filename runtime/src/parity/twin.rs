@@ -2,10 +2,17 @@
 //!
 //! In 16 and 8 bits a reference in FP32 leaves room for errors as large as rounding. The same graphs built anew leave
 //! none: a node that differs is seen, and what it does is measured on one engine, where only orders of sums can differ.
+//!
+//! Codes hide small faults behind the numbers that change their code. So graphs with codes are measured twice: as they
+//! are, and with activations that are not rounded to codes.
 
-use onr_exporter::Progress;
+use std::{fs, io, path::Path};
+
+use onr_exporter::{ExportError, ExportedGraph, Progress};
 use onr_graphs::GraphKind;
 use onr_onnx::{Model, proto::GraphProto};
+use onr_precision::qdq::bypass_activations;
+use tempfile::TempDir;
 
 use super::{
     ParityError,
@@ -19,7 +26,7 @@ use super::{
     run::NEW,
     tolerance::Tolerance,
 };
-use crate::tensor::Feeds;
+use crate::{beside::beside, tensor::Feeds};
 
 /// Batches on which a graph that differs is measured.
 const BATCHES: usize = 4;
@@ -74,6 +81,27 @@ fn difference(ours: &GraphProto, theirs: &GraphProto) -> Option<String> {
     (!same).then(|| "its inputs or outputs".to_owned())
 }
 
+/// Graphs of both sides that are run on the same inputs.
+struct Pair<'a> {
+    want: Chain<'a>,
+    got: Chain<'a>,
+    differences: Differences,
+    tolerance: Tolerance,
+    /// Ends what is said of a difference.
+    remark: &'static str,
+}
+
+impl Pair<'_> {
+    /// What is wrong with a graph, if anything.
+    fn wrong(&self, kind: GraphKind) -> Option<String> {
+        let mut own = self.differences.iter().filter(|(graph, ..)| *graph == kind.name());
+        own.find_map(|(_, output, difference)| {
+            let why = self.tolerance.judge(difference, None)?;
+            Some(format!("`{output}` is another: {why}{}", self.remark))
+        })
+    }
+}
+
 /// Runs the graphs that differ on both sides, each on the state of the right graphs.
 fn measure(
     job: &ParityJob<'_>,
@@ -82,10 +110,30 @@ fn measure(
     progress: &dyn Progress,
 ) -> Result<Vec<Check>, ParityError> {
     let all = graphs_of(job.options.item_input);
+    let wrong: Vec<GraphKind> = differ.iter().map(|(kind, _)| *kind).collect();
     let mut right = Chain::new(job.candidate, twin.dir(), twin.graphs(), all);
     let kinds: Vec<GraphKind> = all.iter().copied().filter(|kind| right.has(*kind)).collect();
-    let mut ours = job.chain();
-    let mut differences = Differences::default();
+    let precision = job.options.precision;
+    let pair = |(want, want_graphs): (&Path, _), (got, got_graphs): (&Path, _), eight, remark| Pair {
+        want: Chain::new(job.candidate, want, want_graphs, &wrong),
+        got: Chain::new(job.candidate, got, got_graphs, &wrong),
+        differences: Differences::default(),
+        tolerance: Tolerance::twin(precision, eight),
+        remark,
+    };
+    let sides = ((twin.dir(), twin.graphs()), (job.dir, job.graphs));
+    let mut pairs = vec![pair(sides.0, sides.1, job.coded.numbers, "")];
+    let smooth = match job.coded.numbers {
+        true => {
+            let of = |(dir, graphs)| without_codes(dir, graphs, &wrong);
+            Some((of(sides.0)?, of(sides.1)?))
+        }
+        false => None,
+    };
+    if let Some((want, got)) = &smooth {
+        let (want, got) = ((want.path(), sides.0.1), (got.path(), sides.1.1));
+        pairs.push(pair(want, got, false, ", with activations that are not rounded to codes"));
+    }
     let batches = job.batches();
     progress.stage("graphs", batches.len().min(BATCHES) as u64);
     for batch in batches.iter().take(BATCHES) {
@@ -96,17 +144,18 @@ fn measure(
                 GraphKind::Append => append_state(batch, &present, NEW, JUNK),
                 _ => state.clone(),
             };
-            let want = right.run(kind, &feeds)?;
-            if differ.iter().any(|(other, _)| *other == kind) {
-                let got = ours.run(kind, &feeds)?;
-                differences.add(kind.name(), &whole(batch, &want), &want, &got)?;
+            if wrong.contains(&kind) {
+                for Pair { want, got, differences, .. } in &mut pairs {
+                    let (want, got) = (want.run(kind, &feeds)?, got.run(kind, &feeds)?);
+                    differences.add(kind.name(), &whole(batch, &want), &want, &got)?;
+                }
             }
             match kind {
                 GraphKind::Encode => {
-                    keep_history(&mut state, &want);
-                    present = want;
+                    present = right.run(kind, &feeds)?;
+                    keep_history(&mut state, &present);
                 }
-                GraphKind::Generate => state.extend(want),
+                GraphKind::Generate => state.extend(right.run(kind, &feeds)?),
                 _ => {}
             }
         }
@@ -114,16 +163,43 @@ fn measure(
             return Err(ParityError::Interrupted);
         }
     }
-    let tolerance = Tolerance::twin(job.options.precision, job.coded.numbers);
     let judged = |(kind, what): &(GraphKind, String)| {
-        let mut own = differences.iter().filter(|(graph, ..)| *graph == kind.name());
-        let wrong = own.find_map(|(_, output, difference)| {
-            let why = tolerance.judge(difference, None)?;
-            Some(format!("{what} is not that of an export, and `{output}` is another: {why}"))
-        });
+        let wrong = pairs.iter().find_map(|pair| pair.wrong(*kind));
+        let wrong = wrong.map(|wrong| format!("{what} is not that of an export, and {wrong}"));
         Check::of(format!("graph.{}", kind.name()), wrong)
     };
     Ok(differ.iter().map(judged).collect())
+}
+
+/// The graphs of a directory with activations that are not rounded to codes.
+fn without_codes(
+    dir: &Path,
+    graphs: &[ExportedGraph],
+    kinds: &[GraphKind],
+) -> Result<TempDir, ParityError> {
+    let mut folder: Option<TempDir> = None;
+    for kind in kinds {
+        let Some(graph) = graphs.iter().find(|graph| graph.name == kind.name()) else { continue };
+        let mut model = Model::open(&dir.join(graph.file_name())).map_err(export)?;
+        let folder = match &mut folder {
+            Some(made) => made,
+            none => none.insert(beside(&model)?),
+        };
+        bypass_activations(model.graph_mut());
+        let file = folder.path().join(graph.file_name());
+        // It may be a second name of the graph's own file.
+        let gone = fs::remove_file(&file).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        });
+        let written = gone.and_then(|()| fs::write(&file, model.encode()));
+        written.map_err(|cause| ExportError::Write { file, cause })?;
+    }
+    folder.map_or_else(|| Ok(TempDir::new().map_err(temporary)?), Ok)
+}
+
+fn temporary(cause: io::Error) -> ExportError {
+    ExportError::Write { file: std::env::temp_dir(), cause }
 }
 
 /// The batch with what `oneranker` retrieved as its candidates, where it did.
