@@ -2,7 +2,9 @@
 """Load on a deployed model: packages the demo of `make engine` for Triton's Python backend, starts the server of
 `make setup`, runs `onr bench` against it, and prints a table for docs/benchmarks.md.
 
-    scripts/bench_triton.py [--seconds 60] [--clients 8] [--graph fused] [--batch 1]
+    scripts/bench_triton.py [--seconds 60] [--clients 8 | --rate 30] [--graph fused] [--batch 1]
+
+`--seconds 1800 --rate 30` looks for a leak: the server's memory is sampled all the time, and printed by tenths of the run.
 
 No figure decides anything. The exit code is that of `onr bench`: 1 if a request failed.
 """
@@ -15,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -30,7 +33,8 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--demo", type=Path, default=ROOT / "build/ml-100k", help="what `make engine` wrote")
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--clients", type=int, default=8, help="closed loop")
+    parser.add_argument("--rate", type=float, help="open loop: requests a second")
     parser.add_argument("--graph", default="fused")
     parser.add_argument("--batch", default="1")
     return parser.parse_args()
@@ -105,13 +109,42 @@ class Server:
         return total * 1024 / 1e6
 
 
+class Samples:
+    """The server's memory all through a run."""
+
+    TENTHS = 10
+
+    def __init__(self, server, seconds):
+        self.server, self.every, self.values = server, max(0.2, min(5, seconds / 100)), []
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self.sample, daemon=True)
+
+    def sample(self):
+        while not self.stopped.wait(self.every):
+            self.values.append(self.server.memory())
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        self.thread.join()
+
+    def tenths(self):
+        """The mean of each tenth of the run, in megabytes."""
+        parts = [self.values[i * len(self.values) // self.TENTHS : (i + 1) * len(self.values) // self.TENTHS] for i in range(self.TENTHS)]
+        return [sum(part) / len(part) for part in parts if part]
+
+
 def onr(*words, **options):
     return subprocess.run([PROGRAM, *map(str, words)], check=False, text=True, **options)
 
 
-def table(options, report, before, after):
+def table(options, report, before, samples):
     load = os.getloadavg()[0]
-    print(f"\n`{report['model']}` of the demo, {options.clients} clients, {report['seconds']:g} s, load {load:.0f} on {os.cpu_count()} cores:\n")
+    drive = f"{options.rate:g} requests a second" if options.rate else f"{options.clients} clients"
+    print(f"\n`{report['model']}` of the demo, {drive}, {report['seconds']:g} s, load {load:.0f} on {os.cpu_count()} cores:\n")
     print("| rows | requests/s | p50 | p99 | p99.9 | max | slowest second | failed | in the model | in the queue |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for run in report["batches"]:
@@ -122,7 +155,8 @@ def table(options, report, before, after):
         cells += [f"{min((s['requests'] for s in whole), default=0)} requests", run["failed"]]
         cells += [f"{share['infer_ms']:.1f} ms", f"{share['queue_ms']:.1f} ms"] if share else ["", ""]
         print("| " + " | ".join(map(str, cells)) + " |")
-    print(f"\nResident memory of the server and its models: {before:.0f} MB before, {after:.0f} MB after.")
+    tenths = ", ".join(f"{mean:.1f}" for mean in samples.tenths())
+    print(f"\nResident memory of the server and its models: {before:.1f} MB before; by tenths of the run {tenths} MB.")
     for run in report["batches"]:
         for failure in run["failures"]:
             print(f"failed: {failure['count']} x {failure['kind']}: {failure['first']}")
@@ -142,16 +176,17 @@ def main():
             sys.exit(1)
         with Server(repository, folder / "log") as server:
             common = ["bench", engine, "--triton", server.url, "--requests", requests, "--graph", options.graph]
-            common += ["--batch", options.batch, "--clients", options.clients, "--json"]
+            common += ["--batch", options.batch, "--json"]
+            common += ["--rate", options.rate] if options.rate else ["--clients", options.clients]
             # Memory grows with the first requests of a size; what comes after that would be a leak.
             onr(*common, "--seconds", 2, stdout=subprocess.DEVNULL)
             before = server.memory()
-            done = onr(*common, "--seconds", options.seconds, stdout=subprocess.PIPE)
-            after = server.memory()
+            with Samples(server, options.seconds) as samples:
+                done = onr(*common, "--seconds", options.seconds, stdout=subprocess.PIPE)
     report = json.loads(done.stdout)
     if "batches" not in report:
         sys.exit(done.stdout)
-    table(options, report, before, after)
+    table(options, report, before, samples)
     sys.exit(done.returncode)
 
 

@@ -183,6 +183,7 @@ impl ExportSettings {
         let options = GraphOptions {
             precision: choices.precision.base(),
             io_f32: choices.io_precision == IoPrecisionArg::Fp32,
+            ids: choices.ids.into(),
             item_input,
             filter: choices.with_filter.map_or(Filter::None, Filter::from),
             top_k: top_k(choices.top_k, &config)?,

@@ -18,11 +18,12 @@ pub enum DType {
     I8,
     /// IEEE binary64: inputs of models that are not ours.
     F64,
-    /// Signed 32-bit integer: inputs of models that are not ours.
+    /// Signed 32-bit integer: ids, lengths and times outside a graph, where that was asked for; inputs of models that
+    /// are not ours.
     I32,
     /// Unsigned 8-bit integer: inputs of models that are not ours.
     U8,
-    /// Signed 64-bit integer: every id, length and time of the contract.
+    /// Signed 64-bit integer: every id, length and time inside a graph.
     I64,
     /// One byte, 0 or 1.
     Bool,

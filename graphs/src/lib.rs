@@ -23,7 +23,9 @@ pub use error::BuildError;
 pub use graph::Graph;
 pub use model::{
     build,
-    config::{Attention, Filter, GraphKind, GraphOptions, ItemInput, ModelConfig, Precision},
+    config::{
+        Attention, Filter, GraphKind, GraphOptions, IdType, ItemInput, ModelConfig, Precision,
+    },
 };
 pub use profile::{Profile, ProfileError, Range};
 pub use validate::validate;

@@ -22,6 +22,7 @@ const NUMBER: &[DType] = &[DType::F32, DType::F16, DType::BF16, DType::I64];
 const INT: &[DType] = &[DType::I64];
 const BOOL: &[DType] = &[DType::Bool];
 const ANY: &[DType] = &[DType::F32, DType::F16, DType::BF16, DType::I64, DType::Bool];
+const CAST: &[DType] = &[DType::F32, DType::F16, DType::BF16, DType::I32, DType::I64, DType::Bool];
 
 const fn row(
     name: &'static str,
@@ -37,7 +38,7 @@ pub const OPS: &[OpSpec] = &[
     row("Abs", 13, 1..=1, NUMBER),
     row("Add", 14, 2..=2, NUMBER),
     row("And", 7, 2..=2, BOOL),
-    row("Cast", 13, 1..=1, ANY),
+    row("Cast", 13, 1..=1, CAST),
     row("Concat", 13, 1..=usize::MAX, ANY),
     row("Div", 14, 2..=2, FLOAT),
     row("Equal", 13, 2..=2, NUMBER),

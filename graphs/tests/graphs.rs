@@ -2,7 +2,7 @@
 //! outputs and operators are those that were reviewed.
 
 use onr_graphs::{
-    Attention, DType, Dim, Filter, Graph, GraphKind, GraphOptions, ItemInput, ModelConfig,
+    Attention, DType, Dim, Filter, Graph, GraphKind, GraphOptions, IdType, ItemInput, ModelConfig,
     Precision, build, dump,
     graph::{Node, Role, Value},
     model::weights::checkpoint,
@@ -45,10 +45,13 @@ fn every_configuration_builds_every_graph() {
         for (fakes, buckets) in [(0, 0), (0, 5), (4, 0), (4, 5)] {
             let cfg = config(attention, fakes, buckets);
             for precision in [Precision::F32, Precision::F16, Precision::BF16] {
-                for (filter, io_f32) in
-                    [(Filter::None, false), (Filter::Global, true), (Filter::User, false)]
-                {
-                    let opts = GraphOptions { precision, io_f32, filter, ..GraphOptions::new(5) };
+                for (filter, io_f32, ids) in [
+                    (Filter::None, false, IdType::Int64),
+                    (Filter::Global, true, IdType::Int32),
+                    (Filter::User, false, IdType::Int64),
+                ] {
+                    let opts =
+                        GraphOptions { precision, io_f32, ids, filter, ..GraphOptions::new(5) };
                     for kind in GraphKind::ALL {
                         let graph = build(&cfg, &opts, kind).unwrap();
                         assert_eq!(minimum_opset(&graph), Some(17), "{kind:?}");
@@ -56,6 +59,22 @@ fn every_configuration_builds_every_graph() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn narrow_ids_are_a_matter_of_inputs_and_outputs() {
+    let cfg = config(Attention::Hstu, 4, 5);
+    let narrow = GraphOptions { ids: IdType::Int32, ..GraphOptions::new(5) };
+    for kind in GraphKind::ALL {
+        let [wide, narrow] =
+            [GraphOptions::new(5), narrow].map(|opts| build(&cfg, &opts, kind).unwrap());
+        assert_eq!(signature(&wide).replace(" i64 ", " i32 "), signature(&narrow));
+        let names = |graph: &Graph| -> Vec<String> {
+            let names = graph.nodes.iter().map(|node| node.name.clone());
+            names.filter(|name| !name.starts_with("ids/")).collect()
+        };
+        assert_eq!(names(&wide), names(&narrow), "other nodes keep their names");
     }
 }
 

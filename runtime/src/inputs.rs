@@ -44,7 +44,7 @@ pub fn fitting(inputs: &[InputSpec], feeds: &Feeds) -> Result<Feeds, RunError> {
     let fit = |spec: &InputSpec| {
         let missing = || refused(&spec.name, "has no values");
         let tensor = feeds.get(&spec.name).ok_or_else(missing)?;
-        let rounded = dtype_of(spec.elem).and_then(|dtype| tensor.cast_float(dtype));
+        let rounded = dtype_of(spec.elem).and_then(|dtype| tensor.cast(dtype));
         Ok((spec.name.clone(), rounded.unwrap_or_else(|| tensor.clone())))
     };
     inputs.iter().map(fit).collect()
@@ -86,7 +86,7 @@ fn tensor(
         ElemType::Float | ElemType::Float16 | ElemType::Bfloat16 | ElemType::Float8E4M3Fn => {
             let values = (0..count).map(|_| rng.random_range(-1.0..1.0_f32)).collect::<Vec<_>>();
             let wide = HostTensor::of(shape, values);
-            dtype_of(input.elem).and_then(|t| wide.cast_float(t)).unwrap_or(wide)
+            dtype_of(input.elem).and_then(|t| wide.cast(t)).unwrap_or(wide)
         }
         ElemType::Double => {
             let values = (0..count).map(|_| rng.random_range(-1.0..1.0_f64));

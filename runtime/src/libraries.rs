@@ -15,7 +15,7 @@ use serde::Serialize;
 
 /// Names ONNX Runtime's library, or a directory that holds it.
 pub const ONNXRUNTIME_VARIABLE: &str = "ONR_ONNXRUNTIME";
-/// Names the directory with the libraries of TensorRT for RTX.
+/// Names the directory with the libraries of the TensorRT that this build binds.
 pub const TENSORRT_VARIABLE: &str = "ONR_TENSORRT_DIR";
 
 /// A library that we load at run time.
@@ -37,13 +37,24 @@ const ONNXRUNTIME: Library = Library {
     package: "onnxruntime/capi",
     variable: ONNXRUNTIME_VARIABLE,
 };
-const TENSORRT: Library = Library {
-    stem: "libtensorrt_rtx.so",
-    major: 1,
-    package: "tensorrt_rtx_libs",
-    variable: TENSORRT_VARIABLE,
+const TENSORRT: Library = match cfg!(feature = "tensorrt") {
+    false => Library {
+        stem: "libtensorrt_rtx.so",
+        major: 1,
+        package: "tensorrt_rtx_libs",
+        variable: TENSORRT_VARIABLE,
+    },
+    true => Library {
+        stem: "libnvinfer.so",
+        major: 11,
+        package: "tensorrt_libs",
+        variable: TENSORRT_VARIABLE,
+    },
 };
-const TENSORRT_PARSER: Library = Library { stem: "libtensorrt_onnxparser_rtx.so", ..TENSORRT };
+const TENSORRT_PARSER: Library = match cfg!(feature = "tensorrt") {
+    false => Library { stem: "libtensorrt_onnxparser_rtx.so", ..TENSORRT },
+    true => Library { stem: "libnvonnxparser.so", ..TENSORRT },
+};
 
 /// Where to look for libraries, in order: the overrides alone if they are set, else `roots`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -96,12 +107,12 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The two libraries of TensorRT for RTX, out of one directory.
+/// The two libraries of TensorRT, out of one directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TensorrtLibraries {
-    /// `libtensorrt_rtx.so.1`
+    /// `libtensorrt_rtx.so.1` or `libnvinfer.so.11`
     pub runtime: Found,
-    /// `libtensorrt_onnxparser_rtx.so.1`
+    /// `libtensorrt_onnxparser_rtx.so.1` or `libnvonnxparser.so.11`
     pub parser: Found,
 }
 
@@ -200,7 +211,7 @@ impl Search {
         self.find(ONNXRUNTIME, named, |dir| newest(dir, ONNXRUNTIME))
     }
 
-    /// The libraries of TensorRT for RTX: a directory counts only when it holds both.
+    /// The libraries of the TensorRT that this build binds: a directory counts only when it holds both.
     ///
     /// # Errors
     /// [`LibraryError`], which says where they were looked for.

@@ -14,7 +14,7 @@ use onr_exporter::{
     quantize::{PLAN_FILE, Plan},
     write_model,
 };
-use onr_graphs::{Filter, GraphOptions, ItemInput, ModelConfig, Precision, Profile};
+use onr_graphs::{Filter, GraphOptions, IdType, ItemInput, ModelConfig, Precision, Profile};
 use serde::{Deserialize, Serialize};
 
 use crate::{builder::BuiltEngine, parity::ParityReport};
@@ -64,6 +64,9 @@ pub struct ExportChoices {
     pub precision: String,
     /// `fp32` where inputs and outputs keep F32, else as `precision`.
     pub io_precision: String,
+    /// `int64` or `int32`: ids, lengths and times of inputs and outputs.
+    #[serde(default = "int64", skip_serializing_if = "is_int64")]
+    pub ids: String,
     /// `ids` or `embeddings`.
     pub item_input: String,
     /// `none`, `global` or `user`.
@@ -99,12 +102,21 @@ pub struct QuantizedExport {
     pub narrow_flops: u64,
 }
 
+fn int64() -> String {
+    IdType::Int64.name().to_owned()
+}
+
+fn is_int64(ids: &str) -> bool {
+    ids == IdType::Int64.name()
+}
+
 impl From<&GraphOptions> for ExportChoices {
     fn from(o: &GraphOptions) -> Self {
         let io = if o.io_f32 { Precision::F32 } else { o.precision };
         Self {
             precision: o.precision.name().into(),
             io_precision: io.name().into(),
+            ids: o.ids.name().into(),
             item_input: item_input_name(o.item_input).into(),
             filter: filter_name(o.filter).into(),
             top_k: o.top_k,
@@ -123,6 +135,7 @@ impl ExportChoices {
         Some(GraphOptions {
             precision,
             io_f32: self.io_precision == Precision::F32.name(),
+            ids: IdType::from_name(&self.ids)?,
             item_input: inputs.into_iter().find(|i| item_input_name(*i) == self.item_input)?,
             filter: filters.into_iter().find(|f| filter_name(*f) == self.filter)?,
             top_k: self.top_k,

@@ -190,22 +190,33 @@ impl HostTensor {
         }
     }
 
-    /// The same values as `dtype`, rounded to nearest even. Only between float types.
-    /// FP8 saturates, the others overflow to infinities.
+    /// The same values as `dtype`: between floats, rounded to nearest even; between I64 and I32, where all numbers fit.
+    /// FP8 saturates, other floats overflow to infinities. `None` for anything else.
     #[must_use]
-    pub fn cast_float(&self, dtype: DType) -> Option<Self> {
-        if self.dtype() == dtype && dtype.is_float() {
+    pub fn cast(&self, dtype: DType) -> Option<Self> {
+        if self.dtype() == dtype {
             return Some(self.clone());
         }
+        let data = match (&self.data, dtype) {
+            (Data::I64(v), DType::I32) => {
+                let narrow: Result<_, _> = v.iter().map(|x| i32::try_from(*x)).collect();
+                Data::I32(narrow.ok()?)
+            }
+            (Data::I32(v), DType::I64) => Data::I64(v.iter().copied().map(i64::from).collect()),
+            _ => self.cast_float(dtype)?,
+        };
+        Some(Self { shape: self.shape.clone(), data })
+    }
+
+    fn cast_float(&self, dtype: DType) -> Option<Data> {
         let wide = self.to_f32()?;
-        let data = match dtype {
+        Some(match dtype {
             DType::F32 => Data::F32(wide),
             DType::F16 => Data::F16(wide.into_iter().map(f16::from_f32).collect()),
             DType::BF16 => Data::BF16(wide.into_iter().map(bf16::from_f32).collect()),
             DType::F8E4M3 => Data::F8E4M3(wide.into_iter().map(F8E4M3::from_f32).collect()),
             _ => return None,
-        };
-        Some(Self { shape: self.shape.clone(), data })
+        })
     }
 }
 

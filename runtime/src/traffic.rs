@@ -75,7 +75,7 @@ impl Traffic<'_> {
         let mut inputs = Vec::with_capacity(batches.len());
         for batch in &batches {
             inputs.push(match graph {
-                None => self.of_ensemble(batch),
+                None => of_ensemble(self.graphs, batch),
                 Some(kind) => of_graph(kind, batch, &mut chain)?,
             });
             if progress.advance(1).is_break() {
@@ -84,18 +84,17 @@ impl Traffic<'_> {
         }
         Ok(inputs)
     }
+}
 
-    /// What the graphs of the ensemble ask for and none of them makes, in their types.
-    fn of_ensemble(&self, batch: &Batch) -> Feeds {
-        let stages = || self.graphs.iter().filter(|g| ENSEMBLE.iter().any(|k| k.name() == g.name));
-        let typed = |name: &String| {
-            let info = stages().find_map(|g| g.inputs.iter().find(|info| info.name == *name))?;
-            let (value, dtype) = (&batch.inputs[name], DType::from_name(&info.dtype)?);
-            let same = (value.dtype() == dtype).then(|| value.clone());
-            Some((name.clone(), same.or_else(|| value.cast_float(dtype))?))
-        };
-        batch.inputs.keys().filter_map(typed).collect()
-    }
+/// What the graphs of the ensemble ask for and none of them makes, in their types.
+pub(crate) fn of_ensemble(graphs: &[ExportedGraph], batch: &Batch) -> Feeds {
+    let stages = || graphs.iter().filter(|g| ENSEMBLE.iter().any(|k| k.name() == g.name));
+    let typed = |name: &String| {
+        let info = stages().find_map(|g| g.inputs.iter().find(|info| info.name == *name))?;
+        let (value, dtype) = (&batch.inputs[name], DType::from_name(&info.dtype)?);
+        Some((name.clone(), value.cast(dtype)?))
+    };
+    batch.inputs.keys().filter_map(typed).collect()
 }
 
 /// The inputs of one graph.

@@ -106,10 +106,10 @@ fn looks_up(elem: ElemType, format: TableFormat, columns: usize, with_product: b
     let dtype = if elem == ElemType::Float { DType::F32 } else { DType::F16 };
     let rounded = |values: Vec<f32>| {
         let shape = [values.len()];
-        HostTensor::of(&shape, values).cast_float(dtype).unwrap().to_f32().unwrap()
+        HostTensor::of(&shape, values).cast(dtype).unwrap().to_f32().unwrap()
     };
     let ids: Vec<i64> = (0..ROWS as i64).rev().collect();
-    let x = HostTensor::of(&[1, columns], numbers(columns)).cast_float(dtype).unwrap();
+    let x = HostTensor::of(&[1, columns], numbers(columns)).cast(dtype).unwrap();
     let feeds = Feeds::from([
         ("ids".to_owned(), HostTensor::of(&[3, ROWS / 3], ids.clone())),
         ("x".to_owned(), x),

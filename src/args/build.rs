@@ -5,9 +5,11 @@ use std::{path::PathBuf, str::FromStr};
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use onr_calibration::Method;
 use onr_exporter::quantize::{Format, Part, TableFormat};
-use onr_graphs::{Filter, ItemInput, Precision};
+use onr_graphs::{Filter, IdType, ItemInput, Precision};
 #[cfg(feature = "triton")]
 use onr_kserve::{Endpoint, KserveError};
+
+use onr_runtime::builders::TensorRt;
 
 use super::pair::PairArgs;
 
@@ -55,6 +57,9 @@ pub(crate) struct ExportChoiceArgs {
     /// Type of keys, values and states between graphs
     #[arg(long, value_enum, default_value = "same")]
     pub(crate) io_precision: IoPrecisionArg,
+    /// Type of ids, lengths and times that go in and out; int32 for TensorRT 8 and 9
+    #[arg(long, value_enum, default_value = "int64", value_name = "TYPE")]
+    pub(crate) ids: IdTypeArg,
     /// How items come into the graphs
     #[arg(long, value_enum, default_value = "ids")]
     pub(crate) item_input: ItemInputArg,
@@ -122,6 +127,23 @@ pub(crate) enum IoPrecisionArg {
     Same,
     /// 32 bits
     Fp32,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum IdTypeArg {
+    /// 64 bits
+    Int64,
+    /// 32 bits: times end in 2038
+    Int32,
+}
+
+impl From<IdTypeArg> for IdType {
+    fn from(arg: IdTypeArg) -> Self {
+        match arg {
+            IdTypeArg::Int64 => Self::Int64,
+            IdTypeArg::Int32 => Self::Int32,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -387,7 +409,7 @@ pub(crate) struct BuildEngineArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "onnx", conflicts_with = "onnx")]
     pub(crate) weights: Option<PathBuf>,
     /// Compile this ONNX file as it is; parity is then only that of two backends on one file
-    #[arg(long, value_name = "ONNX", conflicts_with_all = ["graphs", "precision", "io_precision", "item_input", "with_filter", "top_k", "calibration", "tables", "requests", "sort", "strict", "vocab"])]
+    #[arg(long, value_name = "ONNX", conflicts_with_all = ["graphs", "precision", "io_precision", "ids", "item_input", "with_filter", "top_k", "calibration", "tables", "requests", "sort", "strict", "vocab"])]
     pub(crate) onnx: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) choices: ExportChoiceArgs,
@@ -397,7 +419,7 @@ pub(crate) struct BuildEngineArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
     /// Compiler: `tensorrt-rtx`, or `trtexec=PATH` for data-centre TensorRT
-    #[arg(long, value_name = "BUILDER", default_value = "tensorrt-rtx")]
+    #[arg(long, value_name = "BUILDER", default_value = TensorRt::NAME)]
     pub(crate) builder: String,
     /// GPUs to compile for, separated by commas [default: sm86,sm89,sm120]
     #[arg(long, value_name = "TARGETS", value_delimiter = ',')]

@@ -19,7 +19,7 @@ use onr_runtime::{
         BuildJob, BuiltEngine, EngineBuilder, EngineError, NetworkSummary, PlannedProduct, Target,
         check_capability,
     },
-    builders::{TensorRtRtx, Trtexec},
+    builders::{TensorRt, Trtexec},
     manifest::Manifest,
     parity::{ParityJob, ParityReport, Reference, check},
 };
@@ -247,9 +247,19 @@ impl Build<'_> {
 fn builder(typed: &str, context: &Context) -> anyhow::Result<Box<dyn EngineBuilder>> {
     match typed.split_once('=') {
         Some(("trtexec", path)) if !path.is_empty() => Ok(Box::new(Trtexec::new(path))),
-        None if typed == "tensorrt-rtx" => {
+        None if typed == TensorRt::NAME => {
             let found = context.search.tensorrt()?;
-            Ok(Box::new(TensorRtRtx::new(found.runtime.path, found.parser.path)))
+            Ok(Box::new(TensorRt::new(found.runtime.path, found.parser.path)))
+        }
+        None if typed == "tensorrt" => Err(Refusal::usage(
+            "this onr was built with TensorRT for RTX, not with TensorRT",
+        )
+        .hint("build it with `cargo build --release --features tensorrt`, or use trtexec=PATH")
+        .into()),
+        None if typed == "tensorrt-rtx" => {
+            Err(Refusal::usage("this onr was built with TensorRT, not with TensorRT for RTX")
+                .hint("build it without `--features tensorrt`")
+                .into())
         }
         _ => Err(Refusal::usage(format!("`{typed}` is not a builder"))
             .hint("`tensorrt-rtx`, or `trtexec=/usr/src/tensorrt/bin/trtexec`")

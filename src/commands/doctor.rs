@@ -4,7 +4,7 @@ use onr_runtime::{
     backend::{Availability, Backend},
     backends::{ort::OrtBackend, tract::TractBackend},
     builder::EngineBuilder,
-    builders::TensorRtRtx,
+    builders::TensorRt,
 };
 use serde::Serialize;
 
@@ -45,12 +45,15 @@ pub(crate) fn run(context: &Context) -> Diagnosis {
     let libraries = context.search.tensorrt();
     let origin = libraries.as_ref().ok().map(|l| l.runtime.origin.to_string());
     let state = match libraries {
-        Ok(l) => TensorRtRtx::new(l.runtime.path, l.parser.path).availability(),
+        Ok(l) => TensorRt::new(l.runtime.path, l.parser.path).availability(),
         Err(e) => Availability::Missing { what: e.to_string(), hint: e.hint() },
     };
-    let rtx =
-        Part { name: "tensorrt-rtx", purpose: "compiles plans for workstations", state, origin };
-    Diagnosis { onr: env!("CARGO_PKG_VERSION"), parts: vec![tract, ort, rtx] }
+    let purpose = match cfg!(feature = "tensorrt") {
+        true => "compiles plans for this machine's GPU",
+        false => "compiles plans for workstations",
+    };
+    let tensorrt = Part { name: TensorRt::NAME, purpose, state, origin };
+    Diagnosis { onr: env!("CARGO_PKG_VERSION"), parts: vec![tract, ort, tensorrt] }
 }
 
 impl Report for Diagnosis {

@@ -205,8 +205,8 @@ fn manifest_text(dir: &Path, m: &Manifest) -> String {
     let mut lines = vec![format!("{}: written by onr {}", dir.display(), m.onr)];
     if let Some(e) = &m.export {
         lines.push(format!(
-            "export     {}, inputs and outputs {}, items as {}, filter {}, top-k {}",
-            e.precision, e.io_precision, e.item_input, e.filter, e.top_k
+            "export     {}, inputs and outputs {}, integers {}, items as {}, filter {}, top-k {}",
+            e.precision, e.io_precision, e.ids, e.item_input, e.filter, e.top_k
         ));
     }
     let ranges: Vec<_> = m.profile.iter().map(|(n, r)| format!("{n}={r}")).collect();

@@ -1,6 +1,7 @@
 //! A package in a real Triton: parity of what is live, and a version that goes live while it serves.
 
 use std::{
+    fs,
     path::Path,
     sync::{
         Mutex,
@@ -89,6 +90,24 @@ fn half_precision_and_other_names_are_served() {
     // Nothing under the default name, and it is said what is there.
     let error = world.refuses(1, &["parity", "graphs", "--candidate", &url]);
     assert!(error.contains("oneranker_") && error.contains("ads_encode"), "{error}");
+}
+
+#[test]
+fn ids_of_32_bits_are_served() {
+    let world = exported(&["--ids", "int32", "--with-filter", "user", "--top-k", "5"]);
+    world.runs(&[&PACKAGE[..], &CANARY].concat());
+    let config = fs::read_to_string(world.path("models/oneranker/config.pbtxt")).unwrap();
+    assert!(config.contains("TYPE_INT32") && !config.contains("TYPE_INT64"), "{config}");
+    let server = serve(&world, &[]);
+    let live = candidate(&server, Transport::Http);
+    let report = report(&world.runs(&["parity", "graphs", "--candidate", &live, "--json"]));
+    let passed = checks(&report, "passed");
+    for name in ["rank.scores", "relation.strange-ids", "relation.shifted-times", "relation.split"]
+    {
+        assert!(passed.contains(&name), "{name} is not in {passed:?}");
+    }
+    let url = server.endpoint(Transport::Http).to_string();
+    world.runs(&["bench", "graphs", "--triton", &url, "--seconds", "1"]);
 }
 
 #[test]

@@ -12,12 +12,16 @@ fn build(world: &World, more: &[&str]) -> String {
 fn builders_and_targets() {
     let world = World::new();
     assert_snapshot!(build(&world, &["--builder", "tensorrt"]), @r"
-        error: `tensorrt` is not a builder
+        error: this onr was built with TensorRT for RTX, not with TensorRT
+         hint: build it with `cargo build --release --features tensorrt`, or use trtexec=PATH
+    ");
+    assert_snapshot!(build(&world, &["--builder", "nvcc"]), @r"
+        error: `nvcc` is not a builder
          hint: `tensorrt-rtx`, or `trtexec=/usr/src/tensorrt/bin/trtexec`
     ");
     assert_eq!(
-        build(&world, &["--builder", "trtexec="]).replace("trtexec=`", "tensorrt`"),
-        build(&world, &["--builder", "tensorrt"])
+        build(&world, &["--builder", "trtexec="]).replace("trtexec=`", "nvcc`"),
+        build(&world, &["--builder", "nvcc"])
     );
     assert_snapshot!(build(&world, &["--target", "ampere"]), @"error: `ampere` is not a GPU target; known: sm75, sm80, sm86, sm87, sm89, sm90, sm100, sm103, sm110, sm120, sm121");
     assert_snapshot!(build(&world, &["--target", "sm86,sm90"]), @r"

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use onr_graphs::{Attention, Filter, GraphOptions, ItemInput, Precision};
+use onr_graphs::{Attention, Filter, GraphOptions, IdType, ItemInput, Precision};
 
 use crate::support::{World, config, ort, root};
 
@@ -36,6 +36,7 @@ fn all_precisions_are_valid() {
 fn all_interfaces_are_valid() {
     let plain = GraphOptions::new(5);
     check(GraphOptions { io_f32: true, precision: Precision::F16, ..plain });
+    check(GraphOptions { ids: IdType::Int32, ..plain });
     check(GraphOptions { item_input: ItemInput::Embeddings, ..plain });
     check(GraphOptions { filter: Filter::Global, ..plain });
     check(GraphOptions { filter: Filter::User, precision: Precision::F16, ..plain });

@@ -4,18 +4,18 @@ use onr_exporter::{ExportedGraph, Silent};
 use onr_graphs::{Attention, Dim, GraphKind, GraphOptions, Precision, Profile, build};
 use onr_runtime::{
     builder::{BuildJob, BuiltEngine, EngineBuilder, PlanKind},
-    builders::TensorRtRtx,
+    builders::TensorRt,
     libraries::Search,
 };
 
 use crate::support::{World, config};
 
-fn builder() -> TensorRtRtx {
+fn builder() -> TensorRt {
     let found = Search::from_env().tensorrt().unwrap_or_else(|e| panic!("{e}: {}", e.hint()));
-    TensorRtRtx::new(found.runtime.path, found.parser.path)
+    TensorRt::new(found.runtime.path, found.parser.path)
 }
 
-fn compile(world: &World, graph: &ExportedGraph, builder: &TensorRtRtx) -> BuiltEngine {
+fn compile(world: &World, graph: &ExportedGraph, builder: &TensorRt) -> BuiltEngine {
     let dim = |d: &String| d.parse().map_or_else(|_| Dim::named(d), Dim::Fixed);
     let inputs: Vec<(String, Vec<Dim>)> =
         graph.inputs.iter().map(|t| (t.name.clone(), t.shape.iter().map(dim).collect())).collect();

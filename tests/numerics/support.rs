@@ -330,7 +330,7 @@ impl Users {
             }
             let name = name.replace("present.", "past_key_values.");
             let tensor = HostTensor::of(&[b, h, slots, width], data);
-            state.insert(name, tensor.cast_float(kv.dtype()).unwrap());
+            state.insert(name, tensor.cast(kv.dtype()).unwrap());
         }
         state.insert("timestamps".into(), self.timestamps(slots));
     }

@@ -105,11 +105,11 @@ impl Sample {
 /// The elements as a graph takes them; `None` where the types do not fit.
 fn bytes(tensor: &HostTensor, dtype: &str) -> Option<Vec<u8>> {
     let wanted = DType::from_name(dtype)?;
-    let cast = if tensor.dtype() == wanted { tensor.clone() } else { tensor.cast_float(wanted)? };
-    Some(match cast.data() {
+    Some(match tensor.cast(wanted)?.data() {
         Data::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
         Data::F16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
         Data::BF16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Data::I32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
         Data::I64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
         Data::Bool(v) => v.iter().map(|&x| u8::from(x)).collect(),
         _ => return None,

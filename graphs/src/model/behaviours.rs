@@ -24,21 +24,21 @@ pub(super) enum Items {
 }
 
 impl Items {
-    pub(super) fn inputs(g: &mut GraphBuilder, m: Model<'_>, len: &str) -> Self {
+    pub(super) fn inputs(g: &mut GraphBuilder, m: Model<'_>, len: &str) -> Result<Self> {
         let [batch, len] = ["batch".into(), len.into()];
-        match m.opts.item_input {
+        Ok(match m.opts.item_input {
             ItemInput::Ids => {
                 let shape = [batch, len];
                 Self::Ids {
-                    items: g.input("item_ids", DType::I64, &shape),
-                    actions: g.input("action_ids", DType::I64, &shape),
+                    items: io::integers(g, m, "item_ids", &shape)?,
+                    actions: io::integers(g, m, "action_ids", &shape)?,
                 }
             }
             ItemInput::Embeddings => {
                 let shape = [batch, len, m.cfg.d_model.into()];
                 Self::Vectors(g.input("item_embeddings", m.io(), &shape))
             }
-        }
+        })
     }
 
     /// A tensor whose axis 1 is the number of behaviours.
@@ -64,9 +64,9 @@ impl Items {
 
 /// `encode`: `present.{l}.key/.value [B, H, T, Dh]`, 0 in slots at or after `seq_lens`.
 pub(super) fn encode(g: &mut GraphBuilder, m: Model<'_>) -> Result<()> {
-    let items = Items::inputs(g, m, "seq");
-    let timestamps = io::timestamps(g, m, "seq");
-    let seq_lens = g.input("seq_lens", DType::I64, &["batch".into()]);
+    let items = Items::inputs(g, m, "seq")?;
+    let timestamps = io::timestamps(g, m, "seq")?;
+    let seq_lens = io::lengths(g, m, "seq_lens")?;
     let layers = histories(g, m, items, timestamps)?;
     let real = real_slots(g, items.any(), seq_lens)?;
     for (l, kv) in layers.into_iter().enumerate() {
@@ -116,11 +116,11 @@ pub(super) fn histories(
 
 /// `append`: new behaviours join the slots from `past_lens` on; all other slots keep what they held.
 pub(super) fn append(g: &mut GraphBuilder, m: Model<'_>) -> Result<()> {
-    let items = Items::inputs(g, m, "new");
-    let new_lens = g.input("new_lens", DType::I64, &["batch".into()]);
+    let items = Items::inputs(g, m, "new")?;
+    let new_lens = io::lengths(g, m, "new_lens")?;
     let past = io::past(g, m, 0);
-    let past_lens = g.input("past_lens", DType::I64, &["batch".into()]);
-    let timestamps = io::timestamps(g, m, "kv");
+    let past_lens = io::lengths(g, m, "past_lens")?;
+    let timestamps = io::timestamps(g, m, "kv")?;
     let first_key = past[0].key;
     let layers = g.stage("append", |g| {
         let x = items.embed(g, m)?;

@@ -130,6 +130,42 @@ pub enum ItemInput {
     Embeddings,
 }
 
+/// Element type of the ids, lengths and times that go in and out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum IdType {
+    /// As the contract has them.
+    #[default]
+    Int64,
+    /// For engines without 64-bit integers: TensorRT before 10, and so Triton before 24.05.
+    Int32,
+}
+
+impl IdType {
+    /// The element type.
+    #[must_use]
+    pub const fn dtype(self) -> DType {
+        match self {
+            Self::Int64 => DType::I64,
+            Self::Int32 => DType::I32,
+        }
+    }
+
+    /// The word of `--ids`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Int64 => "int64",
+            Self::Int32 => "int32",
+        }
+    }
+
+    /// The type of that [`name`](Self::name).
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Int64, Self::Int32].into_iter().find(|ids| ids.name() == name)
+    }
+}
+
 /// Which items `oneranker` may retrieve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Filter {
@@ -148,6 +184,8 @@ pub struct GraphOptions {
     pub precision: Precision,
     /// Keep all inputs and outputs F32, whatever the precision.
     pub io_f32: bool,
+    /// Ids, lengths and times of inputs and outputs. Inside, all are I64.
+    pub ids: IdType,
     /// How items come in.
     pub item_input: ItemInput,
     /// Inventory filter of `oneranker`.
@@ -166,6 +204,7 @@ impl GraphOptions {
         Self {
             precision: Precision::F32,
             io_f32: false,
+            ids: IdType::Int64,
             item_input: ItemInput::Ids,
             filter: Filter::None,
             top_k,

@@ -28,9 +28,9 @@ pub(super) struct Generated {
 /// `generate`: `task_states`, `user_embeddings`, and `prompt.{l}.key/.value` of the last `R` layers.
 pub(super) fn generate(g: &mut GraphBuilder, m: Model<'_>) -> Result<()> {
     let past = io::past(g, m, 0);
-    let seq_lens = g.input("seq_lens", DType::I64, &["batch".into()]);
-    let timestamps = io::timestamps(g, m, "kv");
-    let request_time = io::request_time(g, m);
+    let seq_lens = io::lengths(g, m, "seq_lens")?;
+    let timestamps = io::timestamps(g, m, "kv")?;
+    let request_time = io::request_time(g, m)?;
     let relation = request_relation(g, m, past[0].key, seq_lens, timestamps, request_time)?;
     let generated = prompt(g, m, &past, relation)?;
     let task_states = g.cast(generated.task_states, m.io())?;

@@ -21,10 +21,10 @@ const NEVER: f32 = -1e30;
 /// `oneranker`: `candidate_ids [B, N*K]`, `generator_logits` and `scores [B, N*K, N]`.
 pub(super) fn oneranker(g: &mut GraphBuilder, m: Model<'_>) -> Result<()> {
     refuse_impossible(m)?;
-    let items = Items::inputs(g, m, "seq");
-    let timestamps = io::timestamps(g, m, "seq");
-    let seq_lens = g.input("seq_lens", DType::I64, &["batch".into()]);
-    let request_time = io::request_time(g, m);
+    let items = Items::inputs(g, m, "seq")?;
+    let timestamps = io::timestamps(g, m, "seq")?;
+    let seq_lens = io::lengths(g, m, "seq_lens")?;
+    let request_time = io::request_time(g, m)?;
     let v = m.cfg.n_items.into();
     let allowed = match m.opts.filter {
         Filter::None => None,
@@ -44,7 +44,7 @@ pub(super) fn oneranker(g: &mut GraphBuilder, m: Model<'_>) -> Result<()> {
         task_states: generated.task_states,
     };
     let scores = scores(g, m, vectors, passed)?;
-    g.output("candidate_ids", ids)?;
+    io::put_ids(g, m, "candidate_ids", ids)?;
     g.output("generator_logits", logits)?;
     g.output("scores", scores)
 }

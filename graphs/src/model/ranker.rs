@@ -34,7 +34,7 @@ pub(super) fn rank(g: &mut GraphBuilder, m: Model<'_>) -> Result<()> {
     let d = m.cfg.d_model;
     let candidates = match m.opts.item_input {
         ItemInput::Ids => {
-            g.input("candidate_ids", DType::I64, &["batch".into(), "candidates".into()])
+            io::integers(g, m, "candidate_ids", &["batch".into(), "candidates".into()])?
         }
         ItemInput::Embeddings => {
             let shape = ["batch".into(), "candidates".into(), d.into()];
@@ -51,9 +51,9 @@ pub(super) fn rank(g: &mut GraphBuilder, m: Model<'_>) -> Result<()> {
     let per_task = ["batch".into(), m.cfg.n_tasks().into(), d.into()];
     let task_states = g.input("task_states", m.io(), &per_task);
     let user_embeddings = g.input("user_embeddings", DType::F32, &per_task);
-    let seq_lens = g.input("seq_lens", DType::I64, &["batch".into()]);
-    let timestamps = io::timestamps(g, m, "kv");
-    let request_time = io::request_time(g, m);
+    let seq_lens = io::lengths(g, m, "seq_lens")?;
+    let timestamps = io::timestamps(g, m, "kv")?;
+    let request_time = io::request_time(g, m)?;
     let relation = request_relation(g, m, history[0].key, seq_lens, timestamps, request_time)?;
 
     let items = match m.opts.item_input {

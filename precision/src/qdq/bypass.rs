@@ -47,7 +47,10 @@ mod tests {
 
     fn graph(nodes: &[(&str, [&str; 3], &str)], output: &str) -> GraphProto {
         GraphProto {
-            node: nodes.iter().map(|(op, read, made)| edit::node(op, made, read, &[made])).collect(),
+            node: nodes
+                .iter()
+                .map(|(op, read, made)| edit::node(op, made, read, &[made]))
+                .collect(),
             input: vec![info("x")],
             output: vec![info(output)],
             initializer: ["s", "z", "w"].map(|n| scalar(n, ElemType::Float, 1.0)).to_vec(),
@@ -78,10 +81,8 @@ mod tests {
     fn codes_that_leave_the_graph_stay() {
         let mut out = graph(&[("QuantizeLinear", ["x", "s", "z"], "q")], "q");
         assert_eq!((bypass_activations(&mut out), out.node.len()), (0, 1));
-        let nodes = [
-            ("QuantizeLinear", ["x", "s", "z"], "q"),
-            ("DequantizeLinear", ["q", "s", "z"], "d"),
-        ];
+        let nodes =
+            [("QuantizeLinear", ["x", "s", "z"], "q"), ("DequantizeLinear", ["q", "s", "z"], "d")];
         let mut out = graph(&nodes, "d");
         assert_eq!((bypass_activations(&mut out), out.node.len()), (0, 2));
     }

@@ -101,7 +101,7 @@ impl<'a> Side<'a> {
 
 /// A tensor of floats in another float type; `None` where that makes no sense.
 pub(super) fn as_type(tensor: &HostTensor, elem: ElemType) -> Option<HostTensor> {
-    tensor.cast_float(dtype_of(elem)?)
+    tensor.cast(dtype_of(elem)?)
 }
 
 pub(super) fn write(file: &Path, bytes: &[u8]) -> Result<(), ExportError> {

@@ -5,9 +5,9 @@ mod log;
 mod process;
 mod shapes;
 #[cfg(feature = "tensorrt-rtx")]
-pub mod tensorrt_rtx;
+pub mod tensorrt;
 pub mod trtexec;
 
 #[cfg(feature = "tensorrt-rtx")]
-pub use tensorrt_rtx::TensorRtRtx;
+pub use tensorrt::TensorRt;
 pub use trtexec::Trtexec;

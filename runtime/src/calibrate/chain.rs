@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path};
 
 use onr_exporter::{ExportedGraph, Progress};
-use onr_graphs::{GraphKind, GraphOptions, ModelConfig};
+use onr_graphs::{DType, GraphKind, GraphOptions, ModelConfig};
 use onr_onnx::Model;
 use onr_requests::Request;
 
@@ -61,7 +61,7 @@ pub fn calibrate_chain(
     let make = || {
         let mut stages = BTreeMap::new();
         for (kind, (watched, graph)) in &watched {
-            let inputs = graph.inputs.iter().map(|i| i.name.clone()).collect();
+            let inputs = graph.inputs.iter().map(|i| (i.name.clone(), i.dtype.clone())).collect();
             let outputs = graph.outputs.iter().map(|o| o.name.clone()).collect();
             let watch = watched.open(job.backend, inner)?;
             stages.insert(*kind, Stage { watch, inputs, outputs });
@@ -73,7 +73,8 @@ pub fn calibrate_chain(
 
 struct Stage<'a> {
     watch: Watch<'a>,
-    inputs: Vec<String>,
+    /// Names and types.
+    inputs: Vec<(String, String)>,
     outputs: Vec<String>,
 }
 
@@ -87,12 +88,14 @@ impl Chain<'_> {
     fn run(&mut self, kind: GraphKind, state: &Feeds, at: usize) -> Result<Feeds, CalibrateError> {
         let Some(stage) = self.stages.get_mut(&kind) else { return Ok(Feeds::new()) };
         let mut feeds = Feeds::new();
-        for name in &stage.inputs {
+        for (name, dtype) in &stage.inputs {
             let value = state.get(name).ok_or_else(|| CalibrateError::Missing {
                 graph: kind.name().to_owned(),
                 input: name.clone(),
             })?;
-            feeds.insert(name.clone(), value.clone());
+            // What no type takes is refused by the engine, which says what it wants.
+            let fit = DType::from_name(dtype).and_then(|dtype| value.cast(dtype));
+            feeds.insert(name.clone(), fit.unwrap_or_else(|| value.clone()));
         }
         let outputs = &stage.outputs;
         stage.watch.run(&feeds, at as u64, &|name| outputs.iter().any(|o| o == name))

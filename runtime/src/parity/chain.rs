@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use onr_exporter::ExportedGraph;
+use onr_exporter::{ExportedGraph, TensorInfo};
 use onr_graphs::{DType, GraphKind};
 
 use super::{ParityError, batch::Batch, codes::Codes};
@@ -90,13 +90,11 @@ impl<'a> Chain<'a> {
             let value = state.get(&info.name).ok_or_else(missing)?;
             let dtype = DType::from_name(&info.dtype).ok_or_else(missing)?;
             let codes = stage.codes()?;
-            let value = if dtype == value.dtype() {
-                value.clone()
-            } else if let Some(codes) = codes.encode(&info.name, value, dtype) {
-                codes
-            } else {
-                value.cast_float(dtype).ok_or_else(missing)?
-            };
+            let value =
+                match codes.encode(&info.name, value, dtype).filter(|_| dtype != value.dtype()) {
+                    Some(codes) => codes,
+                    None => value.cast(dtype).ok_or_else(|| unfit(kind, info, value))?,
+                };
             feeds.insert(info.name.clone(), value);
         }
         Ok(feeds)
@@ -116,7 +114,7 @@ impl<'a> Chain<'a> {
     }
 
     /// Runs one graph on what stands in `state`, types adapted to the graph's. Codes between graphs are numbers
-    /// here: every code survives that, and numbers are what can be compared.
+    /// here: every code survives that, and numbers are what can be compared. Ids are I64, as in `state`.
     ///
     /// # Errors
     /// [`ParityError::Run`] when the backend refuses the graph or fails, [`ParityError::Missing`]
@@ -135,7 +133,8 @@ impl<'a> Chain<'a> {
         let codes = stage.codes()?;
         let numbers = |(name, value): (String, HostTensor)| {
             let value = codes.decode(&name, value);
-            (name, value)
+            let ids = (value.dtype() == DType::I32).then(|| value.cast(DType::I64)).flatten();
+            (name, ids.unwrap_or(value))
         };
         let outputs = outputs.into_iter().map(numbers).collect();
         self.elapsed += spent;
@@ -151,6 +150,17 @@ impl<'a> Chain<'a> {
             (Some(codes), Some(dtype)) => codes.round_trip(name, number, dtype),
             _ => number,
         }
+    }
+}
+
+/// Why an input cannot be what its graph takes.
+fn unfit(kind: GraphKind, input: &TensorInfo, value: &HostTensor) -> ParityError {
+    let beyond = |x: &&i64| i32::try_from(**x).is_err();
+    match value.as_i64().and_then(|v| v.iter().find(beyond)) {
+        Some(number) if input.dtype == DType::I32.name() => {
+            ParityError::Beyond { graph: kind.name(), input: input.name.clone(), number: *number }
+        }
+        _ => ParityError::Missing { graph: kind.name(), input: input.name.clone() },
     }
 }
 
@@ -239,5 +249,5 @@ pub(super) fn filled(kv: &HostTensor, filler: f32, len: impl Fn(usize) -> usize)
         }
     }
     let filled = HostTensor::of(kv.shape(), data);
-    filled.cast_float(kv.dtype()).unwrap_or(filled)
+    filled.cast(kv.dtype()).unwrap_or(filled)
 }

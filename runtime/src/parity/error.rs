@@ -25,6 +25,18 @@ pub enum ParityError {
         /// Name of the input.
         input: String,
     },
+    /// A number is too large for the type that a graph has for it.
+    #[error(
+        "graph {graph} takes `{input}` as int32, and {number} is none: export with `--ids int64`"
+    )]
+    Beyond {
+        /// Name of the graph.
+        graph: &'static str,
+        /// Name of the input.
+        input: String,
+        /// The number.
+        number: i64,
+    },
     /// An output has another shape than the reference's.
     #[error("output `{output}` of graph {graph} has shape {got:?}, the reference's has {want:?}")]
     Shape {

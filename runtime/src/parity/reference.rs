@@ -4,7 +4,7 @@ use onr_exporter::{
     Checkpoint, ExportJob, ExportedGraph, Progress, export,
     quantize::{Format, Plan, apply_to_directory},
 };
-use onr_graphs::{GraphKind, GraphOptions, ModelConfig, Precision, Profile};
+use onr_graphs::{GraphKind, GraphOptions, IdType, ModelConfig, Precision, Profile};
 use tempfile::TempDir;
 
 use super::{ParityError, job::graphs_of};
@@ -57,7 +57,8 @@ impl Reference {
         plan: Option<&Plan>,
         progress: &dyn Progress,
     ) -> Result<Self, ParityError> {
-        let wide = GraphOptions { precision: Precision::F32, ..*options };
+        // As the contract has it, whatever the candidate's types are.
+        let wide = GraphOptions { precision: Precision::F32, ids: IdType::Int64, ..*options };
         let built = |round| built(cfg, &wide, graphs, checkpoint, round, progress);
         let (exact, sha256) = built(None)?;
         let rounded = match (plan, options.precision) {

@@ -89,9 +89,52 @@ struct Pair<'a> {
     tolerance: Tolerance,
     /// Ends what is said of a difference.
     remark: &'static str,
+    /// What was made for it.
+    _folders: Vec<TempDir>,
 }
 
-impl Pair<'_> {
+impl<'a> Pair<'a> {
+    /// The graphs as they are.
+    fn plain(job: &ParityJob<'a>, twin: &'a Reference, wrong: &[GraphKind]) -> Self {
+        Self {
+            want: Chain::new(job.candidate, twin.dir(), twin.graphs(), wrong),
+            got: Chain::new(job.candidate, job.dir, job.graphs, wrong),
+            differences: Differences::default(),
+            tolerance: Tolerance::twin(job.options.precision, job.coded.numbers),
+            remark: "",
+            _folders: Vec::new(),
+        }
+    }
+
+    /// The graphs with activations that are not rounded to codes.
+    fn smooth(
+        job: &ParityJob<'a>,
+        twin: &'a Reference,
+        wrong: &[GraphKind],
+    ) -> Result<Self, ParityError> {
+        let want = without_codes(twin.dir(), twin.graphs(), wrong)?;
+        let got = without_codes(job.dir, job.graphs, wrong)?;
+        Ok(Self {
+            want: Chain::new(job.candidate, want.path(), twin.graphs(), wrong),
+            got: Chain::new(job.candidate, got.path(), job.graphs, wrong),
+            tolerance: Tolerance::twin(job.options.precision, false),
+            remark: ", with activations that are not rounded to codes",
+            _folders: vec![want, got],
+            ..Self::plain(job, twin, wrong)
+        })
+    }
+
+    /// Runs a graph on both sides.
+    fn compare(
+        &mut self,
+        kind: GraphKind,
+        batch: &Batch,
+        feeds: &Feeds,
+    ) -> Result<(), ParityError> {
+        let (want, got) = (self.want.run(kind, feeds)?, self.got.run(kind, feeds)?);
+        self.differences.add(kind.name(), &whole(batch, &want), &want, &got)
+    }
+
     /// What is wrong with a graph, if anything.
     fn wrong(&self, kind: GraphKind) -> Option<String> {
         let mut own = self.differences.iter().filter(|(graph, ..)| *graph == kind.name());
@@ -113,26 +156,9 @@ fn measure(
     let wrong: Vec<GraphKind> = differ.iter().map(|(kind, _)| *kind).collect();
     let mut right = Chain::new(job.candidate, twin.dir(), twin.graphs(), all);
     let kinds: Vec<GraphKind> = all.iter().copied().filter(|kind| right.has(*kind)).collect();
-    let precision = job.options.precision;
-    let pair = |(want, want_graphs): (&Path, _), (got, got_graphs): (&Path, _), eight, remark| Pair {
-        want: Chain::new(job.candidate, want, want_graphs, &wrong),
-        got: Chain::new(job.candidate, got, got_graphs, &wrong),
-        differences: Differences::default(),
-        tolerance: Tolerance::twin(precision, eight),
-        remark,
-    };
-    let sides = ((twin.dir(), twin.graphs()), (job.dir, job.graphs));
-    let mut pairs = vec![pair(sides.0, sides.1, job.coded.numbers, "")];
-    let smooth = match job.coded.numbers {
-        true => {
-            let of = |(dir, graphs)| without_codes(dir, graphs, &wrong);
-            Some((of(sides.0)?, of(sides.1)?))
-        }
-        false => None,
-    };
-    if let Some((want, got)) = &smooth {
-        let (want, got) = ((want.path(), sides.0.1), (got.path(), sides.1.1));
-        pairs.push(pair(want, got, false, ", with activations that are not rounded to codes"));
+    let mut pairs = vec![Pair::plain(job, twin, &wrong)];
+    if job.coded.numbers {
+        pairs.push(Pair::smooth(job, twin, &wrong)?);
     }
     let batches = job.batches();
     progress.stage("graphs", batches.len().min(BATCHES) as u64);
@@ -145,9 +171,8 @@ fn measure(
                 _ => state.clone(),
             };
             if wrong.contains(&kind) {
-                for Pair { want, got, differences, .. } in &mut pairs {
-                    let (want, got) = (want.run(kind, &feeds)?, got.run(kind, &feeds)?);
-                    differences.add(kind.name(), &whole(batch, &want), &want, &got)?;
+                for pair in &mut pairs {
+                    pair.compare(kind, batch, &feeds)?;
                 }
             }
             match kind {
@@ -178,8 +203,7 @@ fn without_codes(
     kinds: &[GraphKind],
 ) -> Result<TempDir, ParityError> {
     let mut folder: Option<TempDir> = None;
-    for kind in kinds {
-        let Some(graph) = graphs.iter().find(|graph| graph.name == kind.name()) else { continue };
+    for graph in graphs.iter().filter(|graph| kinds.iter().any(|kind| kind.name() == graph.name)) {
         let mut model = Model::open(&dir.join(graph.file_name())).map_err(export)?;
         let folder = match &mut folder {
             Some(made) => made,
@@ -195,7 +219,10 @@ fn without_codes(
         let written = gone.and_then(|()| fs::write(&file, model.encode()));
         written.map_err(|cause| ExportError::Write { file, cause })?;
     }
-    folder.map_or_else(|| Ok(TempDir::new().map_err(temporary)?), Ok)
+    match folder {
+        Some(made) => Ok(made),
+        None => Ok(TempDir::new().map_err(temporary)?),
+    }
 }
 
 fn temporary(cause: io::Error) -> ExportError {

@@ -43,7 +43,7 @@ pub(super) fn types(source: &Source, backend: Backend, place: &Place<'_>) -> Che
         Some((false, from)) => Check::failed(
             NAME,
             format!("ids are int64, which the TensorRT backend has from release 24.05 on ({from})"),
-            "take a container of 24.05 or later, or `--backend onnxruntime`",
+            "export with `--ids int32`, take a container of 24.05 or later, or `--backend onnxruntime`",
         ),
         None => Check::skipped(
             NAME,

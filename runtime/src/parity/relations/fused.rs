@@ -15,7 +15,7 @@ use super::{
     Verdict,
     bench::Bench,
 };
-use crate::tensor::HostTensor;
+use crate::{tensor::HostTensor, traffic::of_ensemble};
 
 /// The fused graph gives the items that it chose the scores that `encode`, `generate` and `rank` give them.
 pub(super) fn split(bench: &mut Bench<'_>) -> Result<Verdict, ParityError> {
@@ -51,8 +51,7 @@ pub(super) fn ensemble(bench: &mut Bench<'_>) -> Result<Verdict, ParityError> {
         return Ok(Verdict::Skipped("the backend has no ensemble".into()));
     };
     // It ranks candidates that are given: what may be retrieved is no question for it.
-    let mut asked = bench.batch.inputs.clone();
-    asked.remove("allowed_items");
+    let asked = of_ensemble(bench.job.graphs, &bench.batch);
     let started = Instant::now();
     let got = session.run(&asked)?;
     bench.spent += started.elapsed();

@@ -1,6 +1,6 @@
 //! Relations over what stands in the inputs.
 
-use onr_graphs::GraphKind;
+use onr_graphs::{GraphKind, IdType};
 
 use super::{
     super::{
@@ -25,7 +25,10 @@ pub(super) fn strange_ids(bench: &mut Bench<'_>) -> Result<Verdict, ParityError>
     ];
     for (name, rows) in tables {
         let rows = rows as i64;
-        let strange = [rows, -1, (1 << 32) + 1, i64::MIN + 1, rows + 7];
+        let strange = match bench.job.options.ids {
+            IdType::Int64 => [rows, -1, (1 << 32) + 1, i64::MIN + 1, rows + 7],
+            IdType::Int32 => [rows, -1, i32::MAX.into(), i64::from(i32::MIN) + 1, rows + 7],
+        };
         let Some(tensor) = bench.batch.inputs.get(name) else { continue };
         let ids = tensor.as_i64().unwrap_or_default();
         // Every third id; the others are compared as they are.
@@ -52,7 +55,8 @@ pub(super) fn strange_ids(bench: &mut Bench<'_>) -> Result<Verdict, ParityError>
 }
 
 /// Only differences of times count: all of a request later by the same gives the same. So much later that 32 bits
-/// would cut the second half of a history to a time before the first. Requests come at the time of the last behaviour,
+/// would cut the second half of a history to a time before the first; where times have no more bits, as late as they
+/// can say. Requests come at the time of the last behaviour,
 /// so that not all differences are beyond the last bucket.
 pub(super) fn shifted_times(bench: &mut Bench<'_>) -> Result<Verdict, ParityError> {
     let Some(times) = bench.batch.inputs.get("timestamps") else {
@@ -65,9 +69,11 @@ pub(super) fn shifted_times(bench: &mut Bench<'_>) -> Result<Verdict, ParityErro
         &stamps[row * seq..row * seq + len]
     };
     let shift = |row: usize| {
-        let middle =
-            history(row).first().zip(history(row).last()).map_or(0, |(a, b)| a.midpoint(*b));
-        (1 << 32) + (1 << 31) - middle
+        let ends = history(row).first().zip(history(row).last());
+        match bench.job.options.ids {
+            IdType::Int64 => (1 << 32) + (1 << 31) - ends.map_or(0, |(a, b)| a.midpoint(*b)),
+            IdType::Int32 => ends.map_or(0, |(_, last)| i64::from(i32::MAX) - last),
+        }
     };
     let with = |name: &str, width: usize, of: &dyn Fn(usize, i64) -> i64| {
         let tensor = bench.batch.inputs.get(name)?;

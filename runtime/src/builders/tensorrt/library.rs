@@ -1,4 +1,4 @@
-//! Loads TensorRT for RTX into the process, and asks it for its version.
+//! Loads TensorRT into the process, and asks it for its version.
 
 use std::{
     fmt,
@@ -6,11 +6,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use super::flavor::BOUND;
 use crate::libraries::TENSORRT_VARIABLE;
-
-/// What TensorRT for RTX a build of `onr` is made for: `trtx` carries the headers of this version.
-/// Newer libraries of the same major version keep its interface.
-const NEEDED: (i32, i32) = (1, 7);
 
 /// The version of a loaded library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,13 +47,13 @@ pub(super) fn load(library: &Path, parser: &Path) -> Result<Version, Missing> {
             true => Ok(l.version),
             false => Err(Missing {
                 what: format!("{} is loaded in this process already", l.library.display()),
-                hint: "use one TensorRT for RTX per run".to_owned(),
+                hint: format!("use one {} per run", BOUND.title),
             }),
         };
     }
     let version = open(library, parser).map_err(|what| Missing {
         what,
-        hint: format!("run `make setup`, or set {TENSORRT_VARIABLE} to where the libraries lie"),
+        hint: format!("{} {TENSORRT_VARIABLE} to where the libraries lie", BOUND.hint),
     })?;
     *loaded = Some(Loaded { library: library.to_owned(), parser: parser.to_owned(), version });
     Ok(version)
@@ -69,13 +66,12 @@ fn open(library: &Path, parser: &Path) -> Result<Version, String> {
         }
     }
     let version = sys::version(library)?;
-    if version.major != NEEDED.0 || version.minor < NEEDED.1 {
+    let (major, minor) = BOUND.needed;
+    if version.major != major || version.minor < minor {
         return Err(format!(
-            "{} is version {version}; this onr needs TensorRT for RTX {}.{} or a newer {}.x",
+            "{} is version {version}; this onr needs {} {major}.{minor} or a newer {major}.x",
             library.display(),
-            NEEDED.0,
-            NEEDED.1,
-            NEEDED.0,
+            BOUND.title,
         ));
     }
     // The parser links against the library by name; loading the library first, by path, makes the

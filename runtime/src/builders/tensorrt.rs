@@ -1,10 +1,14 @@
-//! TensorRT for RTX, in process, through the crate `trtx`. Needs neither a GPU nor a driver.
+//! TensorRT in process, through the crate `trtx`: TensorRT for RTX, which needs neither a GPU nor a driver, or
+//! data-centre TensorRT, which needs both. [`flavor`] says which.
 //!
 //! TensorRT works on a thread of its own; what it says travels over a channel, so that progress and
 //! log records come out on the caller's thread, in order, and a panic inside the binding ends as an
 //! error. One build at a time: the library has one logger for the whole process.
 
 mod compile;
+#[cfg(feature = "tensorrt")]
+mod device;
+mod flavor;
 mod library;
 mod logger;
 mod monitor;
@@ -26,6 +30,7 @@ use onr_onnx::{ElemType, Model, elem_types};
 
 use self::{
     compile::{Failure, Work, compile},
+    flavor::{BOUND, own_target},
     supervise::{Supervised, supervise},
 };
 use super::{
@@ -41,16 +46,19 @@ use crate::{
     },
 };
 
-const NAME: &str = "tensorrt-rtx";
+const NAME: &str = BOUND.name;
 
-/// The builder behind `--builder tensorrt-rtx`.
+/// The builder behind `--builder tensorrt-rtx`, or `--builder tensorrt` in a build with the feature `tensorrt`.
 #[derive(Debug, Clone)]
-pub struct TensorRtRtx {
+pub struct TensorRt {
     library: PathBuf,
     parser: PathBuf,
 }
 
-impl TensorRtRtx {
+impl TensorRt {
+    /// The word of `--builder` for it: which of the two this build has.
+    pub const NAME: &str = NAME;
+
     /// The GPUs that TensorRT for RTX compiles for. Hopper (`sm90`) is not among them.
     pub const TARGETS: [Target; 6] =
         [Target(75), Target(80), Target(86), Target(89), Target(120), Target(121)];
@@ -58,8 +66,8 @@ impl TensorRtRtx {
     /// What a plan is compiled for when nobody says: workstation GPUs of three generations.
     pub const DEFAULT_TARGETS: [Target; 3] = [Target(86), Target(89), Target(120)];
 
-    /// The builder with `libtensorrt_rtx.so.1` and `libtensorrt_onnxparser_rtx.so.1`. Nothing is
-    /// loaded yet; what is loaded first stays for the life of the process.
+    /// The builder with TensorRT's library and that of its ONNX parser. Nothing is loaded yet; what is loaded first
+    /// stays for the life of the process.
     #[must_use]
     pub fn new(library: PathBuf, parser: PathBuf) -> Self {
         Self { library, parser }
@@ -74,37 +82,47 @@ impl TensorRtRtx {
     }
 }
 
-impl EngineBuilder for TensorRtRtx {
+impl EngineBuilder for TensorRt {
     fn name(&self) -> &'static str {
         NAME
     }
 
     fn kind(&self) -> PlanKind {
-        PlanKind::TensorrtRtx
+        BOUND.kind
     }
 
     /// Loads the libraries to ask for their version.
     fn availability(&self) -> Availability {
-        match library::load(&self.library, &self.parser) {
+        let usable = self.load().and_then(|version| {
+            own_target().map_err(no_gpu)?;
+            Ok(version)
+        });
+        match usable {
             Ok(version) => Availability::Ready {
-                version: format!("TensorRT for RTX {version}"),
+                version: format!("{} {version}", BOUND.title),
                 library: Some(self.library.clone()),
             },
-            Err(m) => Availability::Missing { what: m.what, hint: m.hint },
+            Err(EngineError::Missing { what, hint, .. }) => Availability::Missing { what, hint },
+            Err(other) => Availability::Missing { what: other.to_string(), hint: String::new() },
         }
     }
 
     fn check_targets(&self, targets: &[Target]) -> Result<(), EngineError> {
-        match targets.iter().find(|t| !Self::TARGETS.contains(t)) {
-            None => Ok(()),
-            Some(target) => Err(EngineError::Target {
-                builder: NAME,
-                target: target.to_string(),
-                reason: format!("TensorRT for RTX knows {} only", list_targets(&Self::TARGETS)),
-                hint: "use --builder trtexec=PATH with the data-centre TensorRT of that machine"
-                    .to_owned(),
-            }),
-        }
+        let Some(target) = targets.iter().find(|t| !BOUND.targets.contains(t)) else {
+            return Ok(());
+        };
+        let (reason, hint) = match BOUND.kind {
+            PlanKind::TensorrtRtx => (
+                format!("{} knows {} only", BOUND.title, list_targets(BOUND.targets)),
+                "use --builder trtexec=PATH with the data-centre TensorRT of that machine",
+            ),
+            PlanKind::Tensorrt => (
+                "it compiles for the GPU of the machine that it runs on".to_owned(),
+                "leave --target out, and build on a machine with the deployment's GPU",
+            ),
+        };
+        let (target, hint) = (target.to_string(), hint.to_owned());
+        Err(EngineError::Target { builder: NAME, target, reason, hint })
     }
 
     fn build(
@@ -118,7 +136,10 @@ impl EngineBuilder for TensorRtRtx {
         let shapes = dynamic_inputs(job)?;
         let version = self.load()?;
         let needs = needs(job)?;
-        let targets = targets(job.targets, &needs);
+        let targets = match own_target().map_err(no_gpu)? {
+            Some(target) => vec![target],
+            None => targets(job.targets, &needs),
+        };
         for elem in needs {
             check_capability(NAME, &targets, elem)?;
         }
@@ -141,6 +162,11 @@ impl EngineBuilder for TensorRtRtx {
     }
 }
 
+fn no_gpu(what: String) -> EngineError {
+    let hint = "it compiles on the GPU that it compiles for: run it on such a machine".to_owned();
+    EngineError::Missing { builder: NAME, what, hint }
+}
+
 /// Element types of the graph that not every GPU has.
 fn needs(job: &BuildJob<'_>) -> Result<BTreeSet<ElemType>, EngineError> {
     let model = Model::open(job.onnx)?;
@@ -152,7 +178,7 @@ fn needs(job: &BuildJob<'_>) -> Result<BTreeSet<ElemType>, EngineError> {
 fn targets(asked: &[Target], needs: &BTreeSet<ElemType>) -> Vec<Target> {
     let least = needs.iter().filter_map(|elem| Target::least_for(*elem)).map(|(t, _)| t).max();
     let able = |target: &&Target| !asked.is_empty() || least.is_none_or(|least| **target >= least);
-    let from = if asked.is_empty() { &TensorRtRtx::DEFAULT_TARGETS } else { asked };
+    let from = if asked.is_empty() { BOUND.default_targets } else { asked };
     let mut targets = Vec::with_capacity(from.len());
     for target in from.iter().filter(able) {
         if !targets.contains(target) {

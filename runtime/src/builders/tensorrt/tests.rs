@@ -15,9 +15,9 @@ use self::onnx::{Axis, F16, F32, Graph, raw};
 use super::*;
 use crate::libraries::Search;
 
-fn rtx() -> TensorRtRtx {
+fn rtx() -> TensorRt {
     let found = Search::from_env().tensorrt().unwrap_or_else(|e| panic!("{e}; {}", e.hint()));
-    TensorRtRtx::new(found.runtime.path, found.parser.path)
+    TensorRt::new(found.runtime.path, found.parser.path)
 }
 
 /// A folder with `tiny.onnx` in it, and what a job needs to know of that file.
@@ -129,7 +129,7 @@ fn the_default_is_three_generations() {
 
 #[test]
 fn every_target_compiles_alone() {
-    for target in TensorRtRtx::TARGETS {
+    for target in TensorRt::TARGETS {
         let mut case = Case::new(dense(F16));
         case.targets = vec![target];
         assert_eq!(case.build().unwrap().targets, [target.to_string()]);
@@ -294,7 +294,7 @@ fn files_that_cannot_be_used_are_named() {
 
 #[test]
 fn a_missing_library_is_no_surprise() {
-    let nowhere = TensorRtRtx::new("/nowhere/librtx.so.1".into(), "/nowhere/libparser.so.1".into());
+    let nowhere = TensorRt::new("/nowhere/librtx.so.1".into(), "/nowhere/libparser.so.1".into());
     let Availability::Missing { what, hint } = nowhere.availability() else { panic!() };
     assert!(what.contains("/nowhere/librtx.so.1") || what.contains("is loaded"), "{what}");
     assert!(!hint.is_empty());
@@ -310,7 +310,7 @@ fn a_missing_library_is_no_surprise() {
 fn a_second_library_in_one_process_is_refused() {
     let first = rtx();
     assert!(matches!(first.availability(), Availability::Ready { .. }));
-    let second = TensorRtRtx::new("/nowhere/librtx.so.1".into(), first.parser.clone());
+    let second = TensorRt::new("/nowhere/librtx.so.1".into(), first.parser.clone());
     let Availability::Missing { what, .. } = second.availability() else { panic!() };
     assert_eq!(what, format!("{} is loaded in this process already", first.library.display()));
 }

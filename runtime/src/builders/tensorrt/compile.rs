@@ -7,12 +7,13 @@ use std::{
 };
 
 use trtx::{
-    Builder, BuilderConfig, ComputeCapability, MemoryPoolType, OnnxParser, OptProfileSelector,
+    Builder, BuilderConfig, MemoryPoolType, OnnxParser, OptProfileSelector,
     optimization_profile::OptimizationProfile, trtx_sys::Dims,
 };
 
 use super::{
     super::shapes::InputShapes,
+    flavor::aim,
     logger::Session,
     monitor::Monitor,
     network::{check_inputs, summarize},
@@ -20,8 +21,8 @@ use super::{
 };
 use crate::builder::{BuildJob, NetworkSummary, Target};
 
-/// `NetworkDefinitionCreationFlag::kSTRONGLY_TYPED` of TensorRT for RTX, as a bit. The only kind of
-/// network that this library still builds; `trtx` calls the bit `EXPLICIT_BATCH`.
+/// `NetworkDefinitionCreationFlag::kSTRONGLY_TYPED` of TensorRT for RTX and of TensorRT 11, as a bit. The only kind of
+/// network that these libraries still build; `trtx` calls the bit `EXPLICIT_BATCH`.
 const STRONGLY_TYPED: u32 = 1;
 
 /// The parser's verbosity, `ILogger::Severity::kWARNING`. Its log goes through our logger anyway.
@@ -101,30 +102,12 @@ fn onnx_path(job: &BuildJob<'_>) -> Result<String, Failure> {
 }
 
 fn configure(config: &mut BuilderConfig<'_>, work: &Work<'_>, link: &Link) -> Result<(), Failure> {
-    let count = i32::try_from(work.targets.len()).unwrap_or(i32::MAX);
-    config.set_nb_compute_capabilities(count)?;
-    for (index, target) in (0..).zip(work.targets) {
-        let capability = capability(*target)
-            .ok_or_else(|| Failure::Refused(format!("TensorRT for RTX does not know {target}")))?;
-        config.set_compute_capability(capability, index)?;
-    }
+    aim(config, work.targets).map_err(Failure::Refused)?;
     if let Some(bytes) = work.job.workspace {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         config.set_memory_pool_limit(MemoryPoolType::kWORKSPACE, bytes);
     }
     Ok(config.set_progress_monitor(Box::new(Monitor::new(link.clone())))?)
-}
-
-fn capability(target: Target) -> Option<ComputeCapability> {
-    match target.0 {
-        75 => Some(ComputeCapability::kSM75),
-        80 => Some(ComputeCapability::kSM80),
-        86 => Some(ComputeCapability::kSM86),
-        89 => Some(ComputeCapability::kSM89),
-        120 => Some(ComputeCapability::kSM120),
-        121 => Some(ComputeCapability::kSM121),
-        _ => None,
-    }
 }
 
 fn fill(profile: &mut OptimizationProfile<'_>, shapes: &[InputShapes]) -> Result<(), Failure> {
