@@ -243,16 +243,17 @@ impl Build<'_> {
     }
 }
 
-/// `tensorrt-rtx` or `trtexec=PATH`.
+/// `tensorrt-rtx` or `trtexec[=PATH]`.
 fn builder(typed: &str, context: &Context) -> anyhow::Result<Box<dyn EngineBuilder>> {
     match typed.split_once('=') {
         Some(("trtexec", path)) if !path.is_empty() => Ok(Box::new(Trtexec::new(path))),
+        None if typed == "trtexec" => Ok(Box::new(Trtexec::new(context.search.trtexec()))),
         None if typed == "tensorrt-rtx" => {
             let found = context.search.tensorrt()?;
             Ok(Box::new(TensorRtRtx::new(found.runtime.path, found.parser.path)))
         }
         _ => Err(Refusal::usage(format!("`{typed}` is not a builder"))
-            .hint("`tensorrt-rtx`, or `trtexec=/usr/src/tensorrt/bin/trtexec`")
+            .hint("`tensorrt-rtx`, `trtexec`, or `trtexec=/usr/src/tensorrt/bin/trtexec`")
             .into()),
     }
 }

@@ -4,7 +4,7 @@ use onr_runtime::{
     backend::{Availability, Backend},
     backends::{ort::OrtBackend, tract::TractBackend},
     builder::EngineBuilder,
-    builders::TensorRtRtx,
+    builders::{TensorRtRtx, Trtexec},
 };
 use serde::Serialize;
 
@@ -18,6 +18,8 @@ use crate::{
 pub(crate) struct Diagnosis {
     onr: &'static str,
     parts: Vec<Part>,
+    /// The tool of data-centre TensorRT; most machines have none, and need none.
+    trtexec: Availability,
 }
 
 #[derive(Serialize)]
@@ -50,8 +52,15 @@ pub(crate) fn run(context: &Context) -> Diagnosis {
     };
     let rtx =
         Part { name: "tensorrt-rtx", purpose: "compiles plans for workstations", state, origin };
-    Diagnosis { onr: env!("CARGO_PKG_VERSION"), parts: vec![tract, ort, rtx] }
+    Diagnosis {
+        onr: env!("CARGO_PKG_VERSION"),
+        parts: vec![tract, ort, rtx],
+        trtexec: Trtexec::new(context.search.trtexec()).availability(),
+    }
 }
+
+/// What `trtexec` is for.
+const PLANS: &str = "data-centre plans, what Triton loads";
 
 impl Report for Diagnosis {
     fn human(&self, _: Detail) -> String {
@@ -73,10 +82,15 @@ impl Report for Diagnosis {
                 }
             }
         }
-        lines.push(format!(
-            "{:<13} give its path to --builder trtexec=PATH (data-centre plans, what Triton loads)",
-            "trtexec"
-        ));
+        lines.push(match &self.trtexec {
+            Availability::Ready { version, library } => {
+                let path = library.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+                format!("{:<13} {version} ({PLANS})\n{:<13} {path}", "trtexec", "")
+            }
+            Availability::Missing { .. } => {
+                format!("{:<13} give its path to --builder trtexec=PATH ({PLANS})", "trtexec")
+            }
+        });
         lines.join("\n")
     }
 

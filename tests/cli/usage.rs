@@ -13,7 +13,7 @@ fn builders_and_targets() {
     let world = World::new();
     assert_snapshot!(build(&world, &["--builder", "tensorrt"]), @r"
         error: `tensorrt` is not a builder
-         hint: `tensorrt-rtx`, or `trtexec=/usr/src/tensorrt/bin/trtexec`
+         hint: `tensorrt-rtx`, `trtexec`, or `trtexec=/usr/src/tensorrt/bin/trtexec`
     ");
     assert_eq!(
         build(&world, &["--builder", "trtexec="]).replace("trtexec=`", "tensorrt`"),
