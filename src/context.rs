@@ -78,6 +78,11 @@ impl Context {
         &*self.bars
     }
 
+    /// The same for what outlives a call.
+    pub(crate) fn shared_progress(&self) -> Arc<dyn Progress + Send + Sync> {
+        Arc::clone(&self.bars) as _
+    }
+
     #[cfg(feature = "training")]
     pub(crate) fn bars(&self) -> &Bars {
         &self.bars

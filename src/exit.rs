@@ -196,6 +196,7 @@ fn of_load(e: &onr_load::LoadError) -> Exit {
 fn of_run(e: &RunError) -> Exit {
     match e {
         RunError::Missing { .. } => Exit::Missing,
+        RunError::Interrupted { .. } => Exit::Interrupted,
         _ => Exit::Wrong,
     }
 }

@@ -325,6 +325,15 @@ impl Requests {
         }
         Ok(Self { list, from: name, warnings })
     }
+
+    /// Keeps the first ones, where a limit is given.
+    pub(crate) fn keep(&mut self, most: Option<u64>) {
+        let most = most.and_then(|most| usize::try_from(most).ok());
+        if let Some(most) = most.filter(|most| *most < self.list.len()) {
+            self.list.truncate(most);
+            self.from = format!("the first {most} of {}", self.from);
+        }
+    }
 }
 
 /// The bounds of a model's requests.

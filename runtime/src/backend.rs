@@ -22,6 +22,11 @@ pub trait Backend: Sync {
     /// file.
     fn open(&self, model: &Path) -> Result<Box<dyn Session>, RunError>;
 
+    /// Does it run the files that it is given? One that runs what was made of them before cannot compare two files.
+    fn runs_files(&self) -> bool {
+        true
+    }
+
     /// What runs `encode`, `generate` and `rank` in one call, keys and values passed on inside: a deployment may have an
     /// ensemble of them. `None` where there is none.
     ///
@@ -135,6 +140,12 @@ pub enum RunError {
         tensor: String,
         /// The type it would need.
         dtype: DType,
+    },
+    /// The user asked to stop.
+    #[error("interrupted while {backend} ran")]
+    Interrupted {
+        /// Name of the backend.
+        backend: &'static str,
     },
     /// The engine failed while it ran.
     #[error("{backend} failed: {reason}")]

@@ -18,6 +18,9 @@ pub const ONNXRUNTIME_VARIABLE: &str = "ONR_ONNXRUNTIME";
 /// Names the directory with the libraries of the TensorRT that this build binds.
 pub const TENSORRT_VARIABLE: &str = "ONR_TENSORRT_DIR";
 
+/// Where the containers of TensorRT and Triton have their programs.
+const CONTAINER_PROGRAMS: &str = "/usr/src/tensorrt/bin";
+
 /// A library that we load at run time.
 #[derive(Debug, Clone, Copy)]
 struct Library {
@@ -65,6 +68,8 @@ pub struct Search {
     pub tensorrt: Option<PathBuf>,
     /// Everything else, most specific first.
     pub roots: Vec<Root>,
+    /// Directories of programs: those of `PATH`, then that of NVIDIA's containers.
+    pub programs: Vec<PathBuf>,
 }
 
 /// A place that may hold libraries.
@@ -192,7 +197,11 @@ impl Search {
         roots.extend(loader.map(absolute).map(Root::Directory));
         roots.extend(system_directories().into_iter().map(Root::Directory));
 
+        let programs = set("PATH");
+        let programs = programs.iter().flat_map(env::split_paths);
+        let programs = programs.filter(|p| !p.as_os_str().is_empty()).map(absolute);
         Self {
+            programs: programs.chain([PathBuf::from(CONTAINER_PROGRAMS)]).collect(),
             onnxruntime: path(ONNXRUNTIME_VARIABLE),
             tensorrt: path(TENSORRT_VARIABLE),
             roots: unique(roots),
@@ -222,6 +231,14 @@ impl Search {
         let parser = runtime.path.parent().and_then(|dir| newest(dir, TENSORRT_PARSER));
         let path = parser.ok_or_else(|| self.not_found(TENSORRT_PARSER))?;
         Ok(TensorrtLibraries { parser: Found { path, ..runtime.clone() }, runtime })
+    }
+
+    /// The first `trtexec` of all directories of programs; its name alone where there is none.
+    #[must_use]
+    pub fn trtexec(&self) -> PathBuf {
+        let name = Path::new("trtexec");
+        let mut all = self.programs.iter().map(|dir| dir.join(name));
+        all.find(|file| file.is_file()).unwrap_or_else(|| name.to_owned())
     }
 
     /// The file that `pick` finds in the place that the user named, else in the first root.

@@ -214,6 +214,7 @@ Examples:
   onr parity engine --golden golden.safetensors
   onr parity graphs-fp32 graphs-fp16 --candidate ort,tract --junit parity.xml
   onr parity graphs --candidate triton=http://localhost:8000
+  onr parity engine --candidate trtexec --no-relations --limit 16
   onr parity --onnx model.fp16.onnx --against model.onnx --data inputs.npz
   onr parity --onnx model.onnx --random --seed 1 --profile batch=4
 
@@ -236,10 +237,13 @@ pub(crate) struct ParityArgs {
     pub(crate) weights: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
-    /// Backends that run what lies in the directories, or the model of --onnx: ort, tract, or what was deployed of it as
-    /// triton=http://HOST:PORT[/NAME]; one of several that is not here is skipped
+    /// Backends that run what lies in the directories, or the model of --onnx: ort, tract, its data-centre plans on
+    /// trtexec[=PATH], or what was deployed of it as triton=http://HOST:PORT[/NAME]; one of several that is not here is skipped
     #[arg(long, value_name = "BACKENDS", value_delimiter = ',', default_value = "ort")]
     pub(crate) candidate: Vec<CandidateArg>,
+    /// Most requests to compare, the first ones
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "onnx")]
+    pub(crate) limit: Option<u64>,
     /// Backends that must be here
     #[arg(long, value_name = "BACKENDS", value_delimiter = ',')]
     pub(crate) require: Vec<CandidateArg>,
@@ -315,7 +319,7 @@ pub(crate) struct AccuracyArgs {
     pub(crate) weights: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
-    /// Backend that runs the graphs: ort, tract, or triton=http://HOST:PORT[/NAME]
+    /// Backend that runs the graphs: ort, tract, trtexec[=PATH] for its plans, or triton=http://HOST:PORT[/NAME]
     #[arg(long, value_name = "BACKEND", default_value = "ort")]
     pub(crate) candidate: CandidateArg,
     /// How many first candidates of an order count
@@ -339,6 +343,8 @@ pub(crate) enum CandidateArg {
     Ort,
     /// tract
     Tract,
+    /// The plans of the directory, on the `trtexec` of this machine or at this path
+    Trtexec(Option<PathBuf>),
     /// The models of a package on a server
     #[cfg(feature = "triton")]
     Triton {
@@ -356,12 +362,17 @@ impl FromStr for CandidateArg {
         match text {
             "ort" => Ok(Self::Ort),
             "tract" => Ok(Self::Tract),
+            "trtexec" => Ok(Self::Trtexec(None)),
+            _ if text.starts_with("trtexec=") && text.len() > "trtexec=".len() => {
+                Ok(Self::Trtexec(Some(text.trim_start_matches("trtexec=").into())))
+            }
             #[cfg(feature = "triton")]
             _ if text.starts_with("triton=") => {
                 let DeployedArg { server, package } = text.trim_start_matches("triton=").parse()?;
                 Ok(Self::Triton { server, package })
             }
-            _ => Err("backends are ort, tract and triton=http://HOST:PORT[/NAME]".to_owned()),
+            _ => Err("backends are ort, tract, trtexec[=PATH] and triton=http://HOST:PORT[/NAME]"
+                .to_owned()),
         }
     }
 }
@@ -396,11 +407,12 @@ impl FromStr for DeployedArg {
 Examples:
   onr build-engine --model model.toml --weights weights.safetensors --out engine
   onr build-engine --model model.toml --weights weights.safetensors --precision fp16 --target sm89 --out engine
-  onr build-engine --model model.toml --weights weights.safetensors --builder trtexec=/usr/src/tensorrt/bin/trtexec --out engine
+  onr build-engine --model model.toml --weights weights.safetensors --builder trtexec --out engine
+  onr build-engine --model model.toml --weights weights.safetensors --builder trtexec=TensorRT-10.14/bin/trtexec --out engine
   onr build-engine --onnx rank.onnx --out engine
 
 Plans of TensorRT for RTX serve workstations. Triton loads those of data-centre TensorRT, which
-`--builder trtexec=PATH` compiles with the TensorRT and for the GPU of the machine it runs on.")]
+`--builder trtexec` compiles with the TensorRT and for the GPU of the machine it runs on: 8.6 or later.")]
 pub(crate) struct BuildEngineArgs {
     /// Model configuration
     #[arg(long, value_name = "TOML", required_unless_present = "onnx", conflicts_with = "onnx")]
@@ -418,7 +430,8 @@ pub(crate) struct BuildEngineArgs {
     /// Directory that receives graphs, plans and the manifest
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// Compiler: `tensorrt-rtx`, or `trtexec=PATH` for data-centre TensorRT
+    /// Compiler: `tensorrt-rtx`, or `trtexec[=PATH]` for data-centre TensorRT [default path: the one in PATH, then
+    /// /usr/src/tensorrt/bin/trtexec]
     #[arg(long, value_name = "BUILDER", default_value = TensorRt::NAME)]
     pub(crate) builder: String,
     /// GPUs to compile for, separated by commas [default: sm86,sm89,sm120]

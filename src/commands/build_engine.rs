@@ -243,10 +243,11 @@ impl Build<'_> {
     }
 }
 
-/// `tensorrt-rtx` or `trtexec=PATH`.
+/// `tensorrt-rtx` or `trtexec[=PATH]`.
 fn builder(typed: &str, context: &Context) -> anyhow::Result<Box<dyn EngineBuilder>> {
     match typed.split_once('=') {
         Some(("trtexec", path)) if !path.is_empty() => Ok(Box::new(Trtexec::new(path))),
+        None if typed == "trtexec" => Ok(Box::new(Trtexec::new(context.search.trtexec()))),
         None if typed == TensorRt::NAME => {
             let found = context.search.tensorrt()?;
             Ok(Box::new(TensorRt::new(found.runtime.path, found.parser.path)))
@@ -262,7 +263,7 @@ fn builder(typed: &str, context: &Context) -> anyhow::Result<Box<dyn EngineBuild
                 .into())
         }
         _ => Err(Refusal::usage(format!("`{typed}` is not a builder"))
-            .hint("`tensorrt-rtx`, or `trtexec=/usr/src/tensorrt/bin/trtexec`")
+            .hint("`tensorrt-rtx`, `trtexec`, or `trtexec=/usr/src/tensorrt/bin/trtexec`")
             .into()),
     }
 }

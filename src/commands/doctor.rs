@@ -4,7 +4,7 @@ use onr_runtime::{
     backend::{Availability, Backend},
     backends::{ort::OrtBackend, tract::TractBackend},
     builder::EngineBuilder,
-    builders::TensorRt,
+    builders::{TensorRt, Trtexec},
 };
 use serde::Serialize;
 
@@ -18,6 +18,8 @@ use crate::{
 pub(crate) struct Diagnosis {
     onr: &'static str,
     parts: Vec<Part>,
+    /// The tool of data-centre TensorRT; most machines have none, and need none.
+    trtexec: Availability,
 }
 
 #[derive(Serialize)]
@@ -53,8 +55,15 @@ pub(crate) fn run(context: &Context) -> Diagnosis {
         false => "compiles plans for workstations",
     };
     let tensorrt = Part { name: TensorRt::NAME, purpose, state, origin };
-    Diagnosis { onr: env!("CARGO_PKG_VERSION"), parts: vec![tract, ort, tensorrt] }
+    Diagnosis {
+        onr: env!("CARGO_PKG_VERSION"),
+        parts: vec![tract, ort, tensorrt],
+        trtexec: Trtexec::new(context.search.trtexec()).availability(),
+    }
 }
+
+/// What `trtexec` is for.
+const PLANS: &str = "data-centre plans, what Triton loads";
 
 impl Report for Diagnosis {
     fn human(&self, _: Detail) -> String {
@@ -76,10 +85,15 @@ impl Report for Diagnosis {
                 }
             }
         }
-        lines.push(format!(
-            "{:<13} give its path to --builder trtexec=PATH (data-centre plans, what Triton loads)",
-            "trtexec"
-        ));
+        lines.push(match &self.trtexec {
+            Availability::Ready { version, library } => {
+                let path = library.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+                format!("{:<13} {version} ({PLANS})\n{:<13} {path}", "trtexec", "")
+            }
+            Availability::Missing { .. } => {
+                format!("{:<13} give its path to --builder trtexec=PATH ({PLANS})", "trtexec")
+            }
+        });
         lines.join("\n")
     }
 

@@ -6,7 +6,10 @@ mod outcome;
 mod page;
 mod record;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use onr_exporter::{
@@ -20,7 +23,7 @@ use onr_requests::CheckOptions;
 use onr_runtime::backends::triton::TritonBackend;
 use onr_runtime::{
     backend::{Availability, Backend, RunError},
-    backends::{ort::OrtBackend, tract::TractBackend},
+    backends::{ort::OrtBackend, tract::TractBackend, trtexec::TrtexecBackend},
     manifest::{Manifest, ManifestError},
     parity::{
         Check, Excuse, Golden, ParityJob, ParityReport, Reference, check, check_golden, check_twin,
@@ -132,8 +135,10 @@ impl Proof<'_> {
         }
         let reference = TractBackend::new();
         let check_options = CheckOptions { strict: args.strict, sort: args.requests.sort };
-        let requests = Requests::load(args.requests.requests.as_deref(), &config, check_options)?;
+        let mut requests =
+            Requests::load(args.requests.requests.as_deref(), &config, check_options)?;
         done.warn(&requests.warnings);
+        requests.keep(args.limit);
         let golden = args.golden.as_deref().map(Golden::read).transpose()?;
         let built = self.reference(&manifest, &config, &options, done)?;
         for candidate in candidates {
@@ -277,6 +282,12 @@ pub(super) fn candidate(
     let backend: Box<dyn Backend> = match which {
         CandidateArg::Ort => Box::new(OrtBackend::new(context.search.clone())),
         CandidateArg::Tract => Box::new(TractBackend::new()),
+        CandidateArg::Trtexec(path) => {
+            let path = path.clone().unwrap_or_else(|| context.search.trtexec());
+            let progress = context.shared_progress();
+            let go_on = Arc::new(move || progress.advance(0));
+            Box::new(TrtexecBackend::new(path).stopped_by(go_on))
+        }
         #[cfg(feature = "triton")]
         CandidateArg::Triton { server, package } => Box::new(TritonBackend::new(server, package)?),
     };

@@ -23,4 +23,5 @@ mod rewrite;
 mod signals;
 mod support;
 mod training;
+mod trtexec;
 mod usage;

@@ -17,7 +17,7 @@ fn builders_and_targets() {
     ");
     assert_snapshot!(build(&world, &["--builder", "nvcc"]), @r"
         error: `nvcc` is not a builder
-         hint: `tensorrt-rtx`, or `trtexec=/usr/src/tensorrt/bin/trtexec`
+         hint: `tensorrt-rtx`, `trtexec`, or `trtexec=/usr/src/tensorrt/bin/trtexec`
     ");
     assert_eq!(
         build(&world, &["--builder", "trtexec="]).replace("trtexec=`", "nvcc`"),

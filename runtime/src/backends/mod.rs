@@ -2,15 +2,12 @@
 
 #[cfg(feature = "ort")]
 pub mod ort;
-#[cfg_attr(
-    not(any(feature = "ort", feature = "tract")),
-    expect(dead_code, reason = "inputs of models have axes too")
-)]
 pub(crate) mod signature;
 #[cfg(feature = "tract")]
 pub mod tract;
 #[cfg(feature = "triton")]
 pub mod triton;
+pub mod trtexec;
 
 #[cfg(test)]
 #[cfg(any(feature = "ort", feature = "tract"))]

@@ -55,6 +55,18 @@ pub enum EngineError {
         /// The symbol.
         symbol: String,
     },
+    /// The version of TensorRT that is there has not what the graph needs.
+    #[error("{builder} cannot compile graph {graph}: {reason}")]
+    Unsupported {
+        /// Name and version of the builder.
+        builder: String,
+        /// Name of the graph.
+        graph: String,
+        /// What the graph has and the version has not.
+        reason: String,
+        /// What to do instead.
+        hint: String,
+    },
     /// TensorRT understood other inputs or outputs than were exported.
     #[error("TensorRT understood graph {graph} otherwise: {}", problems.join("; "))]
     Interface {
@@ -100,7 +112,9 @@ impl EngineError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing { hint, .. } | Self::Target { hint, .. } => Some(hint.clone()),
+            Self::Missing { hint, .. }
+            | Self::Target { hint, .. }
+            | Self::Unsupported { hint, .. } => Some(hint.clone()),
             Self::Profile { symbol, .. } => {
                 Some(format!("add `{symbol}=min:opt:max` to --profile"))
             }

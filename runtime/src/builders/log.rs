@@ -16,11 +16,11 @@ pub(super) enum Level {
 
 /// Errors and warnings of one build.
 #[derive(Debug, Default)]
-pub(super) struct LogBook {
+pub(crate) struct LogBook {
     /// Error messages in order.
-    pub(super) errors: Vec<String>,
+    pub(crate) errors: Vec<String>,
     /// Warnings in order, without repeats.
-    pub(super) warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl LogBook {

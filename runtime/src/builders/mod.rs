@@ -2,7 +2,7 @@
 
 mod diagnosis;
 mod log;
-mod process;
+pub(crate) mod process;
 mod shapes;
 #[cfg(feature = "tensorrt-rtx")]
 pub mod tensorrt;

@@ -15,7 +15,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// How a tool ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(crate) enum Ending {
     /// By itself.
     Exited(ExitStatus),
     /// Killed with all its children, because the caller asked for it.
@@ -24,7 +24,7 @@ pub(super) enum Ending {
 
 /// A running tool, in a process group of its own. Dropped, the whole group is killed.
 #[derive(Debug)]
-pub(super) struct Tool {
+pub(crate) struct Tool {
     child: Child,
     lines: Receiver<String>,
     ended: bool,
@@ -35,7 +35,7 @@ impl Tool {
     ///
     /// Its own process group keeps a Ctrl-C on the terminal away from it, so that we decide; and
     /// should we die without a chance to decide, the kernel kills it.
-    pub(super) fn start(mut command: Command) -> io::Result<Self> {
+    pub(crate) fn start(mut command: Command) -> io::Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0);
         die_with_parent(&mut command);
@@ -52,7 +52,7 @@ impl Tool {
 
     /// Hands each line of both outputs to `line` until the tool has ended, and asks `go_on` several
     /// times a second.
-    pub(super) fn finish(
+    pub(crate) fn finish(
         mut self,
         mut line: impl FnMut(&str),
         mut go_on: impl FnMut() -> ControlFlow<()>,

@@ -125,3 +125,17 @@ fn what_setup_installed_is_found() {
     search.onnxruntime().unwrap_or_else(explain);
     search.tensorrt().unwrap_or_else(|error| panic!("{error}; {}", error.hint()));
 }
+
+#[test]
+fn trtexec_of_the_path_comes_before_that_of_the_container() {
+    let dir = TempDir::new().unwrap();
+    let (first, second) = (dir.path().join("a"), dir.path().join("b"));
+    let path = env::join_paths([&first, &second]).unwrap();
+    let found = search(&dir, &[("PATH", Path::new(&path))]);
+    assert_eq!(found.programs, [first, second.clone(), "/usr/src/tensorrt/bin".into()]);
+    let here = second.join("trtexec");
+    touch(&here);
+    assert_eq!(found.trtexec(), here);
+    let nowhere = Search { programs: vec![dir.path().join("a")], ..Search::default() };
+    assert_eq!(nowhere.trtexec(), Path::new("trtexec"));
+}

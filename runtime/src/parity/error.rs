@@ -10,7 +10,7 @@ use crate::{backend::RunError, manifest::ManifestError};
 pub enum ParityError {
     /// A backend refused or failed.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(RunError),
     /// The reference could not be built.
     #[error(transparent)]
     Export(#[from] onr_exporter::ExportError),
@@ -94,6 +94,15 @@ pub enum ParityError {
 /// Names in a row.
 fn listed(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl From<RunError> for ParityError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Interrupted { .. } => Self::Interrupted,
+            other => Self::Run(other),
+        }
+    }
 }
 
 impl ParityError {

@@ -53,7 +53,14 @@ pub fn check_twin(
             Some(what) => differ.push((kind, what)),
         }
     }
-    if !differ.is_empty() {
+    if !job.candidate.runs_files() {
+        let skipped = |(kind, what): &(GraphKind, String)| {
+            let backend = job.candidate.name();
+            let reason = format!("{what} is not that of an export, and {backend} runs no files");
+            Check::skipped(format!("graph.{}", kind.name()), reason)
+        };
+        checks.extend(differ.iter().map(skipped));
+    } else if !differ.is_empty() {
         checks.extend(measure(job, twin, &differ, progress)?);
     }
     Ok(checks)

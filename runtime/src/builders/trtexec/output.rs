@@ -8,18 +8,18 @@ const QUOTED: usize = 3;
 
 /// What is kept of one run's output.
 #[derive(Debug, Default)]
-pub(super) struct Output {
+pub(crate) struct Output {
     /// Warnings and errors.
-    pub(super) log: LogBook,
+    pub(crate) log: LogBook,
     /// The GPU that it compiled for, if it said so.
-    pub(super) device: Option<Target>,
+    pub(crate) device: Option<Target>,
     last_line: String,
     in_error: bool,
 }
 
 impl Output {
     /// Takes one line: `[11/21/2026-20:31:07] [E] [TRT] message`, or the rest of the message above.
-    pub(super) fn read(&mut self, line: &str) {
+    pub(crate) fn read(&mut self, line: &str) {
         if !line.trim().is_empty() {
             line.clone_into(&mut self.last_line);
         }
@@ -48,7 +48,7 @@ impl Output {
     }
 
     /// The last errors, or the last line when there is none: a loader's complaint, for example.
-    pub(super) fn last_words(&self) -> String {
+    pub(crate) fn last_words(&self) -> String {
         let errors = &self.log.errors;
         match errors.get(errors.len().saturating_sub(QUOTED)..) {
             None | Some([]) => self.last_line.clone(),
@@ -56,6 +56,15 @@ impl Output {
         }
     }
 }
+
+/// What a build turns to with this line, where it says so.
+pub(crate) fn stage(line: &str) -> Option<&'static str> {
+    let (_, message) = split(line)?;
+    let begins = [("Start parsing network model", "parse graph"), (PARSED, "build engine")];
+    begins.iter().find(|(text, _)| message.starts_with(text)).map(|(_, stage)| *stage)
+}
+
+const PARSED: &str = "Finished parsing network model";
 
 /// Level and message of a line; `None` for a line without a level.
 fn split(line: &str) -> Option<(Level, &str)> {
@@ -103,6 +112,19 @@ mod tests {
         assert_eq!(output.log.warnings, ["twice"]);
         assert_eq!(output.log.errors, ["first line\nsecond line"]);
         assert_eq!(output.last_words(), "first line second line");
+    }
+
+    #[test]
+    fn stages_of_a_build() {
+        assert_eq!(
+            stage("[09/01/2025-21:22:13] [I] Start parsing network model."),
+            Some("parse graph")
+        );
+        let parsed =
+            "[09/01/2025-21:22:14] [I] Finished parsing network model. Parse time: 0.241168";
+        assert_eq!(stage(parsed), Some("build engine"));
+        assert_eq!(stage("[09/01/2025-21:22:14] [E] Parsing model failed"), None);
+        assert_eq!(stage("&&&& RUNNING TensorRT.trtexec [TensorRT v8601] # trtexec"), None);
     }
 
     #[test]

@@ -3,26 +3,27 @@
 //! They are fixtures: they show how a tool is started, read, judged and killed, and nothing about
 //! TensorRT. A real `trtexec` needs a GPU and the vendor's container.
 
+mod flags;
+pub(crate) mod standin;
+
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    ops::ControlFlow,
     path::Path,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use onr_exporter::progress::Silent;
 use onr_graphs::{Dim, Profile};
 use tempfile::TempDir;
 
+use self::standin::{script, turn};
 use super::*;
-
-/// A process that another test starts while a stand-in is being written would inherit the open
-/// file, and the stand-in could not be run: "text file busy". So these tests take turns.
-static TURN: Mutex<()> = Mutex::new(());
 
 /// A folder with a stand-in, an ONNX file and a place for the plan.
 struct Bench {
@@ -36,10 +37,10 @@ struct Bench {
 impl Bench {
     /// The stand-in prints the banner of `version`, then does what `body` says, in the folder.
     fn new(version: &str, body: &str) -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn();
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("trtexec");
-        let script = format!(
+        let text = format!(
             "#!/bin/sh\n\
              echo \"&&&& RUNNING TensorRT.trtexec [TensorRT v{version}] [b26] # $0 $*\"\n\
              [ \"$1\" = --help ] && {{ echo '=== Model Options ==='; exit 0; }}\n\
@@ -47,8 +48,7 @@ impl Bench {
              {body}\n",
             folder.path().display(),
         );
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        script(&path, &text);
         fs::write(folder.path().join("g.onnx"), "onnx").unwrap();
         let inputs = vec![
             ("item_ids".to_owned(), vec![Dim::named("batch"), Dim::named("seq")]),
@@ -107,7 +107,7 @@ fn flags_of_ten() {
             "--maxShapes=item_ids:32x16,past_key_values.0.key:32x2",
             "--stronglyTyped",
             "--skipInference",
-            "--memPoolSize=workspace:1073741824B",
+            "--memPoolSize=workspace:1024",
         ]
     );
     assert_eq!((built.version.as_str(), built.library.as_str()), ("10.3.0", "trtexec"));
@@ -139,11 +139,18 @@ fn device_and_warnings_are_read_from_the_output() {
 }
 
 #[test]
-fn eight_and_nine_are_refused_with_their_reason() {
-    let told = Bench::new("8601", RECORD).refused();
-    assert!(told.contains("is TensorRT 8.6.1: strongly typed networks came with"), "{told}");
-    let told = Bench::new("9300", RECORD).refused();
-    assert!(told.contains("is TensorRT 9.3.0: it has strongly typed networks, but"), "{told}");
+fn before_8_6_all_is_refused() {
+    let told = Bench::new("8503", RECORD).refused();
+    assert!(told.contains("is TensorRT 8.5.3: its parser lacks what the graphs need"), "{told}");
+}
+
+#[test]
+fn a_tool_that_hangs_is_missing() {
+    let bench = Bench::new("100300", RECORD);
+    script(&bench.file("trtexec"), "#!/bin/sh\nsleep 1000\n");
+    let program = Program::patient(bench.file("trtexec"), Duration::from_millis(200));
+    let told = program.about().unwrap_err().what;
+    assert!(told.ends_with("trtexec: `--help` has no end after 0.2 s"), "{told}");
 }
 
 #[test]

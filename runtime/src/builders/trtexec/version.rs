@@ -4,10 +4,10 @@ use std::fmt;
 
 /// A version of TensorRT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Version {
-    pub(super) major: u32,
-    pub(super) minor: u32,
-    pub(super) patch: u32,
+pub(crate) struct Version {
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
+    pub(crate) patch: u32,
 }
 
 impl fmt::Display for Version {
@@ -44,14 +44,11 @@ impl Version {
         Some(Self { major: next()?, minor: next()?, patch: next()? })
     }
 
-    /// Can it compile our graphs? The reason if not.
+    /// Can it compile any of our graphs? The reason if not.
     pub(super) fn check(self) -> Result<(), &'static str> {
-        match self.major {
-            10.. => Ok(()),
-            9 => Err("it has strongly typed networks, but the int64 ids of the graphs need \
-                      TensorRT 10 or newer"),
-            _ => Err("strongly typed networks came with TensorRT 9, and the int64 ids of the \
-                      graphs need TensorRT 10 or newer"),
+        match (self.major, self.minor) {
+            (9.., _) | (8, 6..) => Ok(()),
+            _ => Err("its parser lacks what the graphs need; 8.6 is the oldest that is taken"),
         }
     }
 }
@@ -76,11 +73,12 @@ mod tests {
     }
 
     #[test]
-    fn ten_and_newer_are_accepted() {
-        let check = |major| Version { major, minor: 0, patch: 0 }.check();
-        assert_eq!(check(10), Ok(()));
-        assert_eq!(check(11), Ok(()));
-        assert!(check(9).unwrap_err().starts_with("it has strongly typed networks, but"));
-        assert!(check(8).unwrap_err().starts_with("strongly typed networks came with TensorRT 9"));
+    fn from_8_6_on() {
+        let check = |major, minor| Version { major, minor, patch: 3 }.check();
+        for (major, minor) in [(8, 6), (9, 0), (10, 0), (11, 2), (12, 0)] {
+            assert_eq!(check(major, minor), Ok(()));
+        }
+        assert!(check(8, 5).unwrap_err().ends_with("8.6 is the oldest that is taken"));
+        assert!(check(7, 9).is_err());
     }
 }
