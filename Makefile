@@ -2,10 +2,11 @@
 # that `make engine` and `make test` share each object file.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup engine test lint bench bench-calibration bench-triton check-calibration movielens ablation precision mutation clean
+.PHONY: help setup engine test lint dist bench bench-calibration bench-triton check-calibration movielens ablation precision mutation clean
 
 # Extra arguments for cargo. `.ci/run` passes --locked.
 CARGO_FLAGS ?=
+export CARGO_FLAGS
 CARGO_BUILD_FLAGS := --release --workspace $(CARGO_FLAGS)
 PYTHON := .onr/venv/bin/python
 # nextest where it is installed, cargo's own runner elsewhere. Asked only when a test runs.
@@ -25,10 +26,15 @@ test: setup ## all tests: Rust, examples in the documentation, the Python refere
 	cargo $(TEST_RUNNER) $(CARGO_BUILD_FLAGS) --lib --bins --tests
 	cargo test $(CARGO_BUILD_FLAGS) --doc
 	$(PYTHON) -m unittest discover -s tests/reference
+	$(PYTHON) -m unittest discover -s tests/shipping
 
 lint: setup ## rustfmt and clippy, warnings are errors. Checks every dependency once: minutes
 	cargo fmt --all --check
 	cargo clippy $(CARGO_BUILD_FLAGS) --all-targets -- -D warnings
+
+dist: setup ## build/dist: the program as a tarball with licences, SBOM and SHA-256. WITH_LIBS=1 adds ONNX Runtime
+	cargo build $(CARGO_BUILD_FLAGS)
+	scripts/dist.sh
 
 bench: engine ## benchmarks, each beside a peer: some minutes, 15 GB of disk, 10 GB of memory
 	$(PYTHON) scripts/bench.py
