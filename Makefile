@@ -2,10 +2,17 @@
 # that `make engine` and `make test` share each object file.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup engine test lint bench bench-calibration bench-triton check-calibration movielens ablation precision mutation clean
+.PHONY: help setup engine test lint dist bundle bench bench-calibration bench-triton check-calibration movielens ablation precision mutation clean
 
 # Extra arguments for cargo. `.ci/run` passes --locked.
 CARGO_FLAGS ?=
+# A folder that `make bundle` made, on machines without a network. Every target takes it.
+OFFLINE ?=
+ifneq ($(OFFLINE),)
+override OFFLINE := $(abspath $(OFFLINE))
+override CARGO_FLAGS += --offline --config $(abspath .onr/offline.toml)
+endif
+export CARGO_FLAGS OFFLINE
 CARGO_BUILD_FLAGS := --release --workspace $(CARGO_FLAGS)
 PYTHON := .onr/venv/bin/python
 # nextest where it is installed, cargo's own runner elsewhere. Asked only when a test runs.
@@ -25,10 +32,18 @@ test: setup ## all tests: Rust, examples in the documentation, the Python refere
 	cargo $(TEST_RUNNER) $(CARGO_BUILD_FLAGS) --lib --bins --tests
 	cargo test $(CARGO_BUILD_FLAGS) --doc
 	$(PYTHON) -m unittest discover -s tests/reference
+	$(PYTHON) -m unittest discover -s tests/shipping
 
 lint: setup ## rustfmt and clippy, warnings are errors. Checks every dependency once: minutes
 	cargo fmt --all --check
 	cargo clippy $(CARGO_BUILD_FLAGS) --all-targets -- -D warnings
+
+dist: setup ## build/dist: the program as a tarball with licences, SBOM and SHA-256. WITH_LIBS=1 adds ONNX Runtime
+	cargo build $(CARGO_BUILD_FLAGS)
+	scripts/dist.sh
+
+bundle: setup ## build/bundle: what is fetched, for `make engine OFFLINE=DIR` in closed networks. TRITON=1 adds Triton
+	scripts/bundle.sh
 
 bench: engine ## benchmarks, each beside a peer: some minutes, 15 GB of disk, 10 GB of memory
 	$(PYTHON) scripts/bench.py
@@ -45,9 +60,10 @@ check-calibration: setup .onr/peers/complete ## ranges equal those of ONNX Runti
 	PYTHONPATH=.onr/peers $(PYTHON) scripts/check_calibration.py
 
 # What ONNX Runtime's own tools import, beside .onr/venv.
+PIP_SOURCE = $(if $(OFFLINE),--isolated --no-index --find-links $(OFFLINE)/wheels)
 .onr/peers/complete: scripts/requirements-peers.txt
 	rm -rf .onr/peers
-	$(PYTHON) -m pip --disable-pip-version-check --quiet install --require-hashes --only-binary :all: --no-deps --target .onr/peers -r $<
+	$(PYTHON) -m pip --disable-pip-version-check --quiet install $(PIP_SOURCE) --require-hashes --only-binary :all: --no-deps --target .onr/peers -r $<
 	touch $@
 
 movielens: setup ## docs/movielens.md: trained models against their peers, six runs each. About half an hour

@@ -10,7 +10,10 @@
 # Each step asks first whether its result is there and whole, so a rerun after an interruption
 # repairs, and a rerun after success takes a fraction of a second. Nothing outside .onr changes,
 # but for the Debian packages. The ordinary configuration of apt and pip applies.
+#
+# With OFFLINE=DIR all of it comes out of a bundle (scripts/bundle.sh), and no network is used.
 set -euo pipefail
+OFFLINE=${OFFLINE:+$(realpath -m "$OFFLINE")}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly requirements=scripts/requirements.txt
@@ -45,6 +48,9 @@ die() {
 }
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# shellcheck source=scripts/offline.sh
+source scripts/offline.sh
+
 # --- 1. Debian packages -------------------------------------------------------------------------
 
 # The versions of libclang that have development files here, one a line.
@@ -55,8 +61,9 @@ libclang_versions() {
 
 # A Python that the wheels are made for, and that can make environments.
 python_fits() {
-    "$1" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' \
-        >/dev/null 2>&1
+    local version
+    version=$("$1" -c 'import ensurepip, sys, venv; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) &&
+        [[ $version =~ ^3\.1[1-4]$ ]] && bundle_serves "$version"
 }
 find_python() {
     local candidate
@@ -69,18 +76,22 @@ find_python() {
     return 1
 }
 
+# The Pythons that will do, in words.
+pythons() { if offline; then paste -sd ' ' "$bundle/pythons" | sed 's/ / or /g'; else printf '3.11 to 3.14\n'; fi; }
+
 missing_packages() {
     have cc && have c++ || printf 'build-essential\n'
     if [[ -z ${LIBCLANG_PATH:-} && -z $(libclang_versions) ]]; then
         printf 'libclang-dev\n'
     fi
-    if ! venv_complete && ! find_python >/dev/null; then
+    if ! offline && ! venv_complete && ! find_python >/dev/null; then
         printf 'python3\npython3-venv\n'
     fi
 }
 
 apt_install() {
     local as_root=()
+    ! offline || die "missing, and not part of a bundle: $*. Install these first"
     if ((EUID != 0)); then
         have sudo || {
             say "please install as root: apt-get install $*"
@@ -131,7 +142,11 @@ venv_complete() {
 
 pinned() { sed -n 's/^\([A-Za-z0-9_-]*\)==\([^ ]*\).*/\1 \2/p' "$1" | paste -sd , | sed 's/,/, /g'; }
 
-pip() { "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@"; }
+pip() {
+    local -a source
+    mapfile -t source < <(pip_source)
+    "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$1" "${source[@]}" "${@:2}"
+}
 
 python_environment() {
     if venv_complete; then return; fi
@@ -139,7 +154,7 @@ python_environment() {
         die "the pinned wheels are for Linux on x86-64, this is $(uname -sm)"
     local python
     python=$(find_python) ||
-        die "no Python 3.11 to 3.14 with the venv module found; install one or name it in PYTHON"
+        die "no Python $(pythons) with the venv module found; install one or name it in PYTHON"
     say "$("$python" -V) makes $venv; fetching about 150 MB of wheels"
     say "TensorRT for RTX among them comes under NVIDIA's licence (see its LICENSE.txt)"
     rm -f "$stamp"
@@ -304,6 +319,10 @@ triton_server() {
         say "no Triton server on this machine: $refused. Tests that start one will fail"
         return
     fi
+    if offline && ! grep -q "  $triton_package\$" "$bundle/inputs.sha256"; then
+        say "no Triton server: $bundle was made without TRITON=1. Tests that start one will fail"
+        return
+    fi
     say "fetching a tritonserver (55 MB) out of the wheel $(pinned "$triton_package"), and its client"
     rm -rf "$scratch"
     mkdir -p "$scratch"
@@ -338,6 +357,7 @@ if have flock; then # two `make`s at once: the second waits, then finds everythi
     flock 9
 fi
 have cargo || say "Rust is missing: cargo is not on the PATH"
+offline_bundle
 debian_packages
 python_environment
 library_links

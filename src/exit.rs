@@ -19,8 +19,8 @@ use onr_exporter::ExportError;
 use onr_graphs::ProfileError;
 use onr_requests::RequestError;
 use onr_runtime::{
-    backend::RunError, builder::EngineError, libraries::LibraryError, manifest::ManifestError,
-    parity::ParityError,
+    backend::RunError, builder::EngineError, items::ItemsError, libraries::LibraryError,
+    manifest::ManifestError, parity::ParityError,
 };
 use onr_triton::{PackageError, preflight::PreflightError};
 
@@ -116,6 +116,9 @@ fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<St
     if let Some(e) = cause.downcast_ref::<ExportError>() {
         return Some((of_export(e), e.hint()));
     }
+    if let Some(e) = cause.downcast_ref::<ItemsError>() {
+        return Some((of_items(e), e.hint()));
+    }
     if let Some(e) = cause.downcast_ref::<RequestError>() {
         return Some((of_request(e), e.hint()));
     }
@@ -145,6 +148,13 @@ fn of_export(e: &ExportError) -> Exit {
     match e {
         ExportError::Interrupted => Exit::Interrupted,
         ExportError::Retrieval { .. } => Exit::Usage,
+        _ => Exit::Wrong,
+    }
+}
+
+fn of_items(e: &ItemsError) -> Exit {
+    match e {
+        ItemsError::File(file) => of_export(file),
         _ => Exit::Wrong,
     }
 }

@@ -13,6 +13,7 @@ pub mod builders;
 pub mod calibrate;
 pub mod deployment;
 pub mod inputs;
+pub mod items;
 pub mod libraries;
 pub mod manifest;
 pub mod npz;

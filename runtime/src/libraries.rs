@@ -174,8 +174,9 @@ impl Search {
     /// What `variable` says of the environment, `executable` of the program's file and `directory`
     /// of the current directory.
     ///
-    /// The program lies at `<repository>/target/release/onr` and its tests a folder deeper, so
-    /// `.onr` is looked for beside every folder above it, then above the current directory.
+    /// Unpacked out of an archive the program lies in `bin`, and libraries in `lib` beside that. In a
+    /// repository it lies at `target/release/onr` and its tests a folder deeper, so `.onr` is looked
+    /// for beside every folder above it, then above the current directory.
     #[must_use]
     pub fn from_parts(
         variable: impl Fn(&str) -> Option<OsString>,
@@ -187,7 +188,10 @@ impl Search {
         let path = |name: &str| set(name).map(PathBuf::from).map(absolute);
 
         let mut roots: Vec<_> = path("VIRTUAL_ENV").map(Root::Venv).into_iter().collect();
-        let above = executable.and_then(Path::parent).into_iter().chain(directory);
+        let folder = executable.and_then(Path::parent);
+        let packed = folder.filter(|folder| folder.ends_with("bin")).and_then(Path::parent);
+        roots.extend(packed.map(|root| Root::Directory(root.join("lib"))));
+        let above = folder.into_iter().chain(directory);
         for folder in above.flat_map(Path::ancestors) {
             roots.push(Root::Venv(folder.join(".onr/venv")));
             roots.push(Root::Directory(folder.join(".onr/lib")));

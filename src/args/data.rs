@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]
 #[command(
@@ -114,4 +114,39 @@ pub(crate) struct VerifyArgs {
     /// Directory that `onr export` or `onr build-engine` wrote, or a repository that `onr package` wrote into
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onr export-items engine --out items
+  onr export-items --model model.toml --weights weights.safetensors --vocab vocab.json --dtype f16 --out items")]
+pub(crate) struct ExportItemsArgs {
+    /// Directory that `onr export` or `onr build-engine` wrote: items as its graphs hold them
+    #[arg(value_name = "DIR", conflicts_with = "model")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Model configuration, in place of a directory
+    #[arg(long, value_name = "TOML", requires = "weights")]
+    pub(crate) model: Option<PathBuf>,
+    /// Checkpoint: a safetensors file or the index of a sharded one [default: the manifest's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: Option<PathBuf>,
+    /// External item ids [default: vocab.json in DIR, or beside --weights]
+    #[arg(long, value_name = "JSON")]
+    pub(crate) vocab: Option<PathBuf>,
+    /// Type of the numbers in items.npy [default: f16 if the graphs of DIR hold it so, else f32]
+    #[arg(long, value_enum)]
+    pub(crate) dtype: Option<ItemTypeArg>,
+    /// Directory that receives items.npy, ids.npy, ids.json and items.json
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+/// The types that indexes read.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ItemTypeArg {
+    /// 32 bits
+    F32,
+    /// 16 bits
+    F16,
 }

@@ -22,7 +22,9 @@ pub(crate) use build::{
 };
 #[cfg(feature = "triton")]
 pub(crate) use build::{DeployedArg, RequestArgs};
-pub(crate) use data::{ImportArgs, InitArgs, InspectArgs, RequestsArgs, VerifyArgs};
+pub(crate) use data::{
+    ExportItemsArgs, ImportArgs, InitArgs, InspectArgs, ItemTypeArg, RequestsArgs, VerifyArgs,
+};
 pub(crate) use package::{PackageArgs, PackageCommand, TritonArgs};
 pub(crate) use pair::{BisectArgs, PairArgs};
 pub(crate) use precision::{CacheArgs, CalibrateArgs, CalibrateCommand, MergeArgs, TuneArgs};
@@ -91,6 +93,8 @@ pub(crate) enum Command {
     Cluster(ClusterArgs),
     /// Write ONNX graphs and their shared weights
     Export(ExportArgs),
+    /// Write the item vectors, for an index of nearest neighbours
+    ExportItems(ExportItemsArgs),
     /// Measure the ranges of all values of all graphs on real requests
     Calibrate(CalibrateArgs),
     /// Find the products that may run in 8 bits within a budget, and export that

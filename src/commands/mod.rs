@@ -18,6 +18,7 @@ mod evaluate;
 #[cfg(feature = "training")]
 mod evaluation_file;
 mod export;
+mod export_items;
 #[cfg(feature = "training")]
 mod graph_recommender;
 #[cfg(feature = "training")]
@@ -66,6 +67,7 @@ pub(crate) fn run(command: Command, detail: Detail, context: &Context) -> anyhow
         #[cfg(feature = "training")]
         Command::Cluster(args) => Shown::of(&cluster::run(&args)?, detail),
         Command::Export(args) => Shown::of(&export::run(&args, context)?, detail),
+        Command::ExportItems(args) => Shown::of(&export_items::run(&args, context)?, detail),
         Command::Calibrate(args) => Shown::of(&calibrate::run(&args, context)?, detail),
         Command::Tune(args) => Shown::of(&tune::run(&args, context)?, detail),
         Command::Quantize(args) => Shown::of(&quantize::run(&args, context)?, detail),

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::World;
 
-const VERBS: [&str; 23] = [
+const VERBS: [&str; 24] = [
     "init",
     "import",
     "requests",
@@ -14,6 +14,7 @@ const VERBS: [&str; 23] = [
     "compare",
     "cluster",
     "export",
+    "export-items",
     "calibrate",
     "tune",
     "quantize",

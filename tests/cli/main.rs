@@ -11,6 +11,7 @@ mod deployed;
 mod directories;
 mod disk;
 mod help;
+mod items;
 mod libraries;
 mod models;
 mod output;

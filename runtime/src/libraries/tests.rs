@@ -39,6 +39,16 @@ fn the_repository_of_the_executable_is_found_without_variables() {
 }
 
 #[test]
+fn an_unpacked_archive_has_its_own_libraries() {
+    let dir = TempDir::new().unwrap();
+    let (file, program) = (dir.path().join("onr/lib/libonnxruntime.so.1"), "onr/bin/onr");
+    touch(&file);
+    touch(&dir.path().join(".onr/lib/libonnxruntime.so.1"));
+    let search = Search::from_parts(|_| None, Some(&dir.path().join(program)), None);
+    assert_eq!(search.onnxruntime().unwrap().path, file);
+}
+
+#[test]
 fn the_current_directory_counts_upwards() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("work/.onr/lib/libonnxruntime.so.1");

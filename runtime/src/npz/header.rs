@@ -87,12 +87,13 @@ impl Header {
         let mut text =
             format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({sizes}), }}");
         // The elements begin at a multiple of 64 bytes.
-        const BEFORE: usize = 12;
+        const BEFORE: usize = 10;
         let length = (BEFORE + text.len() + 1).next_multiple_of(64) - BEFORE;
         text.extend(std::iter::repeat_n(' ', length - text.len() - 1));
         text.push('\n');
-        let length = u32::try_from(text.len()).ok()?.to_le_bytes();
-        Some([&b"\x93NUMPY\x02\x00"[..], &length, text.as_bytes()].concat())
+        // Version 1.0, which every reader knows; its length has two bytes.
+        let length = u16::try_from(text.len()).ok()?.to_le_bytes();
+        Some([&b"\x93NUMPY\x01\x00"[..], &length, text.as_bytes()].concat())
     }
 }
 
@@ -124,6 +125,17 @@ mod tests {
         let none = "{'descr': '<i4', 'fortran_order': False, 'shape': (), }";
         let header = Header::read(&mut npy(2, none).as_slice());
         assert_eq!(header, Ok(Header { dtype: DType::I32, shape: vec![] }));
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_aligned() {
+        for shape in [vec![], vec![3], vec![10_000_000, 128], vec![1; 30]] {
+            let header = Header { dtype: DType::F16, shape };
+            let bytes = header.write().unwrap();
+            assert_eq!((&bytes[..8], bytes.len() % 64), (&b"\x93NUMPY\x01\x00"[..], 0));
+            assert_eq!(Header::read(&mut bytes.as_slice()), Ok(header));
+        }
+        assert_eq!(Header { dtype: DType::BF16, shape: vec![] }.write(), None);
     }
 
     #[test]

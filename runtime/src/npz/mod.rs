@@ -12,7 +12,7 @@ mod write;
 pub use batches::Batches;
 pub use error::NpzError;
 pub use fit::{InputSpec, inputs};
-pub use write::write_npz;
+pub use write::{npy_header, write_npz};
 
 use std::{fs::File, path::Path};
 
