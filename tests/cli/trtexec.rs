@@ -96,6 +96,20 @@ fn graphs_with_ids_of_64_bits_are_none_for_old_versions() {
 }
 
 #[test]
+fn with_ids_of_32_bits_old_versions_take_them() {
+    for (table, precision) in [("8.6", "fp16"), ("9", "fp16"), ("8.6", "fp32")] {
+        let world = World::new();
+        let tool = standin(&world, table, "");
+        world.runs(&build(
+            "engine",
+            &["--ids", "int32", "--precision", precision, "--builder", &tool],
+        ));
+        world.runs(&parity(&tool));
+        assert!(world.path("tool/running").exists(), "the plans were not run");
+    }
+}
+
+#[test]
 fn a_file_without_them_is_compiled_by_8_6() {
     let world = World::new();
     python(
