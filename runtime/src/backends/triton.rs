@@ -101,6 +101,10 @@ impl Backend for TritonBackend {
         self.open_model(&model_name(&self.package, &stem))
     }
 
+    fn runs_files(&self) -> bool {
+        false
+    }
+
     fn joined(&self) -> Result<Option<Box<dyn Session>>, RunError> {
         match self.open_model(&self.package) {
             Ok(session) => Ok(Some(session)),

@@ -45,7 +45,7 @@ pub fn check_twin(
     let mut differ = Vec::new();
     for graph in job.graphs {
         let Some(kind) = GraphKind::from_name(&graph.name) else { continue };
-        let open = |dir: &std::path::Path| Model::open(&dir.join(graph.file_name()));
+        let open = |dir: &Path| Model::open(&dir.join(graph.file_name()));
         let (ours, theirs) = (open(job.dir), open(twin.dir()));
         let (ours, theirs) = (ours.map_err(export)?, theirs.map_err(export)?);
         match difference(ours.graph(), theirs.graph()) {
