@@ -14,8 +14,13 @@ fn models() -> u64 {
 }
 
 fn none_in(kind: Kind) {
-    let mut alarms = Vec::new();
-    for seed in 0..models() {
+    none_of(kind, 0..models());
+}
+
+fn none_of(kind: Kind, seeds: impl IntoIterator<Item = u64>) {
+    let (mut alarms, mut all) = (Vec::new(), 0);
+    for seed in seeds {
+        all += 2;
         for attention in [Attention::Hstu, Attention::Softmax] {
             let world = World::new(1000 + seed, kind, Some(attention)).unwrap();
             let (ort, tract) = (OrtBackend::new(Search::from_env()), TractBackend::new());
@@ -26,7 +31,7 @@ fn none_in(kind: Kind) {
             }
         }
     }
-    assert!(alarms.is_empty(), "{} of {}:\n{}", alarms.len(), 2 * models(), alarms.join("\n"));
+    assert!(alarms.is_empty(), "{} of {all}:\n{}", alarms.len(), alarms.join("\n"));
 }
 
 #[test]
@@ -37,6 +42,12 @@ fn no_false_alarm_in_f32() {
 #[test]
 fn no_false_alarm_in_f16() {
     none_in(Kind::F16);
+}
+
+/// Narrow models, whose rounded activations cost more than twice what their rounded weights do.
+#[test]
+fn no_false_alarm_in_f16_where_weights_cost_little() {
+    none_of(Kind::F16, [38, 194, 199]);
 }
 
 #[test]

@@ -161,9 +161,14 @@ fn metadata_configuration_and_statistics_are_the_same_over_both() {
     let x = Tensor::of("x", [4, 1], &[0_f32; 4]).unwrap();
     grpc.infer(&InferRequest::new("chain", [x.clone()])).unwrap();
     http.infer(&InferRequest::new("failing", [x])).unwrap_err();
-    // A server counts after it has answered.
-    let failed = || http.statistics(Some("failing"), None).unwrap()[0].fail.count;
-    assert!(common::soon(|| failed() == 1), "{}", failed());
+    // A server counts after it has answered, the ensemble last or its members.
+    let asked = |model: &str| {
+        let counted = http.statistics(Some(model), None).unwrap().remove(0);
+        counted.success.count + counted.fail.count
+    };
+    for model in ["failing", "chain", "twice", "plus"] {
+        assert!(common::soon(|| asked(model) == 1), "{model}: {}", asked(model));
+    }
     let all = http.statistics(None, None).unwrap();
     assert_eq!(all, grpc.statistics(None, None).unwrap());
     let of = |name: &str| all.iter().find(|model| model.name == name).unwrap().clone();

@@ -1,5 +1,7 @@
 //! The reference: FP32 graphs built anew from the checkpoint, never a file of the candidate.
 
+use std::path::PathBuf;
+
 use onr_exporter::{
     Checkpoint, ExportJob, ExportedGraph, Progress, export,
     quantize::{Format, Plan, apply_to_directory},
@@ -19,7 +21,36 @@ pub struct Reference {
     checkpoint: String,
     /// Format of the 8-bit products.
     pub(super) format: Option<Format>,
+    origin: Origin,
 }
+
+/// What it was built from.
+#[derive(Debug)]
+struct Origin {
+    config: ModelConfig,
+    options: GraphOptions,
+    graphs: Vec<ExportedGraph>,
+    checkpoint: PathBuf,
+}
+
+impl Origin {
+    fn new(
+        config: &ModelConfig,
+        options: &GraphOptions,
+        graphs: &[ExportedGraph],
+        checkpoint: &Checkpoint,
+    ) -> Self {
+        Self {
+            config: config.clone(),
+            options: *options,
+            graphs: graphs.to_vec(),
+            checkpoint: checkpoint.path().to_owned(),
+        }
+    }
+}
+
+/// Checkpoints of more bytes are not built anew in a second precision.
+const LARGE: u64 = 1 << 30;
 
 /// An export in a temporary directory.
 #[derive(Debug)]
@@ -68,7 +99,22 @@ impl Reference {
             (None, narrow) => Some(built(Some(narrow))?.0),
         };
         let format = plan.and_then(|plan| plan.format);
-        Ok(Self { exact, rounded, checkpoint: sha256, format })
+        let origin = Origin::new(cfg, options, graphs, checkpoint);
+        Ok(Self { exact, rounded, checkpoint: sha256, format, origin })
+    }
+
+    /// The candidate's graphs in its own 16 bits: on the reference's backend they show what half precision costs,
+    /// rounded activations included. None for other precisions and for large checkpoints.
+    pub(super) fn half(&self, progress: &dyn Progress) -> Result<Option<Built>, ParityError> {
+        let Origin { config, options, graphs, checkpoint } = &self.origin;
+        if options.precision == Precision::F32 || self.format.is_some() {
+            return Ok(None);
+        }
+        let checkpoint = Checkpoint::open(checkpoint)?;
+        if checkpoint.record()?.size > LARGE {
+            return Ok(None);
+        }
+        Ok(Some(built(config, options, graphs, &checkpoint, None, progress)?.0))
     }
 
     /// The candidate's own graphs built anew, in its own precision and with its own plan, in the place of the exact
@@ -84,12 +130,14 @@ impl Reference {
         plan: Option<&Plan>,
         progress: &dyn Progress,
     ) -> Result<Self, ParityError> {
-        let (built, checkpoint) = built(cfg, options, graphs, checkpoint, None, progress)?;
+        let origin = Origin::new(cfg, options, graphs, checkpoint);
+        let (built, sha256) = built(cfg, options, graphs, checkpoint, None, progress)?;
         let exact = match plan {
             Some(plan) => built.quantized(plan)?,
             None => built,
         };
-        Ok(Self { exact, rounded: None, checkpoint, format: plan.and_then(|plan| plan.format) })
+        let format = plan.and_then(|plan| plan.format);
+        Ok(Self { exact, rounded: None, checkpoint: sha256, format, origin })
     }
 
     /// Where its graphs lie.

@@ -29,6 +29,29 @@ pub(super) fn verdict(measured: &Measured, tolerance: Tolerance, report: &mut Pa
     verdict_on_order(measured, tie, report);
 }
 
+impl Measured {
+    /// Has an output more error than the weights account for?
+    pub(super) fn exceeds(&self, tolerance: Tolerance) -> bool {
+        let wrong = |(graph, output, difference): (&str, &str, &Difference)| {
+            tolerance.judge(difference, weights_only(&self.rounded, graph, output)).is_some()
+        };
+        self.candidate.iter().any(wrong)
+    }
+
+    /// Takes `half`, what the same arithmetic costs elsewhere, for the costs of the outputs where it is more. Up to twice
+    /// what the weights allow: beyond that, something is wrong there too.
+    pub(super) fn allow(&mut self, half: &Differences, tolerance: Tolerance) {
+        for (graph, output, cost) in half.iter() {
+            let base = self.rounded.get(graph, output);
+            let most = 2.0 * tolerance.limit(cost, base).value();
+            let less = base.map_or(0.0, Difference::rms_error);
+            if (less..=most).contains(&cost.rms_error()) {
+                *self.rounded.entry(graph, output) = cost.clone();
+            }
+        }
+    }
+}
+
 /// Judges every output.
 pub(super) fn judge_all(measured: &Measured, tolerance: Tolerance, report: &mut ParityReport) {
     for (graph, output, difference) in measured.candidate.iter() {
