@@ -1,6 +1,6 @@
 //! The reference: FP32 graphs built anew from the checkpoint, never a file of the candidate.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use onr_exporter::{
     Checkpoint, ExportJob, ExportedGraph, Progress, export,
@@ -107,13 +107,11 @@ impl Reference {
     /// rounded activations included. None for other precisions and for large checkpoints.
     pub(super) fn half(&self, progress: &dyn Progress) -> Result<Option<Built>, ParityError> {
         let Origin { config, options, graphs, checkpoint } = &self.origin;
-        if options.precision == Precision::F32 || self.format.is_some() {
+        let size = fs::metadata(checkpoint).map_or(0, |m| m.len());
+        if options.precision == Precision::F32 || self.format.is_some() || size > LARGE {
             return Ok(None);
         }
         let checkpoint = Checkpoint::open(checkpoint)?;
-        if checkpoint.record()?.size > LARGE {
-            return Ok(None);
-        }
         Ok(Some(built(config, options, graphs, &checkpoint, None, progress)?.0))
     }
 
