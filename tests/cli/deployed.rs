@@ -15,7 +15,10 @@ use onr_kserve::{Client, ClientOptions, InferRequest, Tensor, Transport};
 use onr_triton::{LocalServer, ServerOptions};
 use serde_json::Value;
 
-use crate::support::{BOTH, Outcome, World, python};
+use crate::{
+    support::{BOTH, Outcome, World, python},
+    trtexec::standin,
+};
 
 const PACKAGE: [&str; 5] = ["package", "triton", "graphs", "--out", "models"];
 const CANARY: [&str; 2] = ["--backend", "python"];
@@ -108,6 +111,42 @@ fn ids_of_32_bits_are_served() {
     }
     let url = server.endpoint(Transport::Http).to_string();
     world.runs(&["bench", "graphs", "--triton", &url, "--seconds", "1"]);
+}
+
+/// What a server without the backends of `models` says of them. It reads and checks all configurations first.
+fn without_backends(world: &World) -> String {
+    let options = ServerOptions::new(world.path("models"), world.path("server.log"));
+    LocalServer::start(&options).map(|_| ()).unwrap_err();
+    fs::read_to_string(world.path("server.log")).unwrap()
+}
+
+/// Such a server has neither the backend `tensorrt` nor `onnxruntime`: it gets as far as looking for them.
+#[test]
+fn configurations_of_other_backends_pass_the_strict_mode() {
+    let world = exported(&[]);
+    world.runs(&PACKAGE);
+    let said = without_backends(&world);
+    assert!(said.contains("unable to find backend library for backend 'onnxruntime'"), "{said}");
+    assert!(!said.contains("Poll failed"), "{said}");
+
+    let tool = standin(&world, "10.late", "");
+    world.runs(&[&["build-engine"], &BOTH[..], &["--out", "plans", "--builder", &tool]].concat());
+    fs::remove_dir_all(world.path("models")).unwrap();
+    let more = ["--cuda-graphs", "--context-allocation", "static"];
+    world.runs(&[&["package", "triton", "plans", "--out", "models"], &more[..]].concat());
+    let said = without_backends(&world);
+    for graph in ["append", "encode", "fused", "generate", "rank"] {
+        let found = format!(
+            "failed to load 'oneranker_{graph}' version 1: Invalid argument: unable to find backend library for backend 'tensorrt'"
+        );
+        assert!(said.contains(&found), "{said}");
+    }
+    assert!(!said.contains("Poll failed"), "{said}");
+
+    // It would say so: sizes that no tensor has are found before that.
+    world.edit("models/oneranker_encode/config.pbtxt", "[ -1 ]", "[ 0 ]");
+    let said = without_backends(&world);
+    assert!(said.contains("Poll failed for model directory 'oneranker_encode'"), "{said}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 use crate::support::{BOTH, World, names, python};
 
 /// A `trtexec` in the folder `tool` of the world; `fault` is empty, `dies`, `hangs` or `short`.
-fn standin(world: &World, table: &str, fault: &str) -> String {
+pub(crate) fn standin(world: &World, table: &str, fault: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join(".onr/venv/bin/python");
     let tests = root.join("runtime/tests/trtexec");
