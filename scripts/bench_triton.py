@@ -58,9 +58,7 @@ class Server:
         command = [SERVER, f"--model-repository={repository}", "--disable-auto-complete-config"]
         command += [f"--{name}-address=127.0.0.1" for name in ("http", "grpc", "metrics")]
         command += [f"--http-port={self.http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"]
-        # Room for all that is under way: regions that grow under load are a place where this backend has crashed.
-        room = [f"{name}={16 << 20}" for name in ("shm-default-byte-size", "shm-growth-byte-size")]
-        command += [f"--backend-config=python,{setting}" for setting in [f"shm-region-prefix-name={self.prefix}", *room]]
+        command += [f"--backend-config=python,shm-region-prefix-name={self.prefix}"]
         with open(log, "wb") as out:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
