@@ -205,7 +205,7 @@ impl Proof<'_> {
         (config, options): (&ModelConfig, &GraphOptions),
         checkpoint: &Checkpoint,
     ) -> anyhow::Result<Option<Reference>> {
-        if manifest.weights_size() > LARGE {
+        if manifest.weights_size() > Reference::LARGE {
             return Ok(None);
         }
         let plan = manifest.plan(self.dir)?;
@@ -258,9 +258,6 @@ impl Proof<'_> {
         Ok(Some(Built { reference, twin, weights }))
     }
 }
-
-/// Checkpoints of more bytes are not built anew in a second precision.
-const LARGE: u64 = 1 << 30;
 
 /// What a directory is compared with.
 struct Built {

@@ -90,11 +90,11 @@ impl<'a> Chain<'a> {
             let value = state.get(&info.name).ok_or_else(missing)?;
             let dtype = DType::from_name(&info.dtype).ok_or_else(missing)?;
             let codes = stage.codes()?;
-            let value =
-                match codes.encode(&info.name, value, dtype).filter(|_| dtype != value.dtype()) {
-                    Some(codes) => codes,
-                    None => value.cast(dtype).ok_or_else(|| unfit(kind, info, value))?,
-                };
+            let other = dtype != value.dtype();
+            let value = match other.then(|| codes.encode(&info.name, value, dtype)).flatten() {
+                Some(codes) => codes,
+                None => value.cast(dtype).ok_or_else(|| unfit(kind, info, value))?,
+            };
             feeds.insert(info.name.clone(), value);
         }
         Ok(feeds)

@@ -49,9 +49,6 @@ impl Origin {
     }
 }
 
-/// Checkpoints of more bytes are not built anew in a second precision.
-const LARGE: u64 = 1 << 30;
-
 /// An export in a temporary directory.
 #[derive(Debug)]
 pub(crate) struct Built {
@@ -74,6 +71,9 @@ impl Built {
 }
 
 impl Reference {
+    /// Weights of more bytes are not built anew in a second precision.
+    pub const LARGE: u64 = 1 << 30;
+
     /// Exports the reference of a candidate with `options` and these `graphs` into temporary
     /// directories: every stage of the split, and the fused graph if the candidate has it. `plan` is that of a
     /// candidate with 8-bit products.
@@ -108,7 +108,7 @@ impl Reference {
     pub(super) fn half(&self, progress: &dyn Progress) -> Result<Option<Built>, ParityError> {
         let Origin { config, options, graphs, checkpoint } = &self.origin;
         let size = fs::metadata(checkpoint).map_or(0, |m| m.len());
-        if options.precision == Precision::F32 || self.format.is_some() || size > LARGE {
+        if options.precision == Precision::F32 || self.format.is_some() || size > Self::LARGE {
             return Ok(None);
         }
         let checkpoint = Checkpoint::open(checkpoint)?;
