@@ -3,7 +3,7 @@
 mod axes;
 mod bytes;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use half::{bf16, f16};
 use onr_calibration::fp8;
@@ -13,11 +13,11 @@ use onr_onnx::ElemType;
 /// Named tensors: the inputs of a run, or its outputs.
 pub type Feeds = BTreeMap<String, HostTensor>;
 
-/// A dense row-major tensor in host memory.
+/// A dense row-major tensor in host memory. Its elements never change, so a clone shares them.
 #[derive(Clone, PartialEq, Debug)]
 pub struct HostTensor {
     shape: Vec<usize>,
-    data: Data,
+    data: Arc<Data>,
 }
 
 /// The code of an FP8 number, [`DType::F8E4M3`]. Equal codes are equal here: NaN is, and zero has two.
@@ -69,7 +69,7 @@ impl<'a> Floats<'a> {
     /// The elements of a tensor; `None` for integers and FP8.
     #[must_use]
     pub fn of(tensor: &'a HostTensor) -> Option<Self> {
-        match &tensor.data {
+        match tensor.data() {
             Data::F32(values) => Some(Self::F32(values)),
             Data::F16(values) => Some(Self::F16(values)),
             Data::BF16(values) => Some(Self::BF16(values)),
@@ -117,7 +117,7 @@ impl HostTensor {
     /// A tensor of `data` in `shape`; `None` when their sizes differ.
     #[must_use]
     pub fn new(shape: Vec<usize>, data: Data) -> Option<Self> {
-        (shape.iter().product::<usize>() == data.len()).then_some(Self { shape, data })
+        (shape.iter().product::<usize>() == data.len()).then(|| Self { shape, data: data.into() })
     }
 
     /// The sizes of the axes.
@@ -128,14 +128,14 @@ impl HostTensor {
 
     /// The elements.
     #[must_use]
-    pub const fn data(&self) -> &Data {
+    pub fn data(&self) -> &Data {
         &self.data
     }
 
     /// The element type.
     #[must_use]
-    pub const fn dtype(&self) -> DType {
-        match &self.data {
+    pub fn dtype(&self) -> DType {
+        match self.data() {
             Data::F32(_) => DType::F32,
             Data::F16(_) => DType::F16,
             Data::BF16(_) => DType::BF16,
@@ -152,7 +152,7 @@ impl HostTensor {
     /// The elements as F32, widened where they are stored in fewer bits; `None` for integers and F64.
     #[must_use]
     pub fn to_f32(&self) -> Option<Vec<f32>> {
-        match &self.data {
+        match self.data() {
             Data::F32(v) => Some(v.clone()),
             Data::F16(v) => Some(v.iter().map(|x| x.to_f32()).collect()),
             Data::BF16(v) => Some(v.iter().map(|x| x.to_f32()).collect()),
@@ -167,7 +167,7 @@ impl HostTensor {
         fn wide<T: Copy>(values: &[T], of: impl Fn(T) -> f64) -> Vec<f64> {
             values.iter().map(|x| of(*x)).collect()
         }
-        match &self.data {
+        match self.data() {
             Data::F32(v) => wide(v, f64::from),
             Data::F16(v) => wide(v, f64::from),
             Data::BF16(v) => wide(v, f64::from),
@@ -184,7 +184,7 @@ impl HostTensor {
     /// The elements, if they are integers.
     #[must_use]
     pub fn as_i64(&self) -> Option<&[i64]> {
-        match &self.data {
+        match self.data() {
             Data::I64(v) => Some(v),
             _ => None,
         }
@@ -197,7 +197,7 @@ impl HostTensor {
         if self.dtype() == dtype {
             return Some(self.clone());
         }
-        let data = match (&self.data, dtype) {
+        let data = match (self.data(), dtype) {
             (Data::I64(v), DType::I32) => {
                 let narrow: Result<_, _> = v.iter().map(|x| i32::try_from(*x)).collect();
                 Data::I32(narrow.ok()?)
@@ -205,7 +205,7 @@ impl HostTensor {
             (Data::I32(v), DType::I64) => Data::I64(v.iter().copied().map(i64::from).collect()),
             _ => self.cast_float(dtype)?,
         };
-        Some(Self { shape: self.shape.clone(), data })
+        Some(Self { shape: self.shape.clone(), data: data.into() })
     }
 
     fn cast_float(&self, dtype: DType) -> Option<Data> {

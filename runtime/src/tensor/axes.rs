@@ -18,12 +18,12 @@ impl HostTensor {
         shape[axis] = at.len();
         macro_rules! picked {
             ($($variant:ident),*) => {
-                match &self.data {
+                match self.data() {
                     $(Data::$variant(values) => Data::$variant(grid.pick(values, at)),)*
                 }
             };
         }
-        Self { shape, data: picked!(F32, F16, BF16, F8E4M3, I8, F64, I32, U8, I64, Bool) }
+        Self { shape, data: picked!(F32, F16, BF16, F8E4M3, I8, F64, I32, U8, I64, Bool).into() }
     }
 
     /// Tensors of one type, equal but for their first axis, one behind the other; `None` when they are not.
@@ -34,11 +34,11 @@ impl HostTensor {
         *shape.first_mut()? = 0;
         macro_rules! stacked {
             ($($variant:ident),*) => {
-                match &first.data {
+                match first.data() {
                     $(Data::$variant(_) => {
                         let mut all = Vec::new();
                         for part in parts {
-                            let Data::$variant(values) = &part.data else { return None };
+                            let Data::$variant(values) = part.data() else { return None };
                             if part.shape.get(1..)? != shape.get(1..)? {
                                 return None;
                             }
