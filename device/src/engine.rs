@@ -4,7 +4,7 @@
     reason = "numbers are taken on trust here; what makes them trustworthy is above"
 )]
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use onr_graphs::DType;
 
@@ -35,7 +35,7 @@ pub trait Engines: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`DeviceError::Plan`], [`DeviceError::OutOfMemory`].
-    fn load(&self, plan: &[u8]) -> Result<Box<dyn Engine>, DeviceError>;
+    fn load(&self, plan: &[u8]) -> Result<Arc<dyn Engine>, DeviceError>;
 
     /// The plan with other weights: those that it names are replaced, the rest stays.
     ///
@@ -45,7 +45,7 @@ pub trait Engines: Send + Sync + fmt::Debug {
 }
 
 /// A loaded plan. Its weights are on the device, once.
-pub trait Engine: Send {
+pub trait Engine: Send + Sync {
     /// Inputs and outputs in the order of the graph.
     fn bindings(&self) -> &[Binding];
 
@@ -56,7 +56,7 @@ pub trait Engine: Send {
     ///
     /// # Errors
     /// [`DeviceError::Engine`], [`DeviceError::OutOfMemory`].
-    fn context(&mut self) -> Result<Box<dyn Context>, DeviceError>;
+    fn context(&self) -> Result<Box<dyn Context>, DeviceError>;
 }
 
 /// Runs an engine, one run at a time.

@@ -102,7 +102,7 @@ pub struct Runner {
     // Dropped in this order: recordings before contexts, all before the stream.
     recordings: VecDeque<Recording>,
     context: Box<dyn Context>,
-    bindings: Vec<Binding>,
+    engine: Arc<dyn Engine>,
     options: RunnerOptions,
     current: Option<(usize, BTreeMap<String, Vec<usize>>)>,
     /// Keys of late runs that were not recorded.
@@ -140,7 +140,7 @@ impl Runner {
     /// [`DeviceError`] of either.
     pub fn new(
         device: &Device,
-        engine: &mut dyn Engine,
+        engine: Arc<dyn Engine>,
         options: RunnerOptions,
     ) -> Result<Self, DeviceError> {
         device.enter()?;
@@ -153,7 +153,7 @@ impl Runner {
         Ok(Self {
             recordings: VecDeque::new(),
             context: engine.context()?,
-            bindings: engine.bindings().to_vec(),
+            engine,
             options,
             current: None,
             seen: VecDeque::new(),
@@ -167,7 +167,7 @@ impl Runner {
     /// Inputs and outputs.
     #[must_use]
     pub fn bindings(&self) -> &[Binding] {
-        &self.bindings
+        self.engine.bindings()
     }
 
     /// What it did so far.
@@ -182,13 +182,12 @@ impl Runner {
         &self.stream
     }
 
-    /// Runs once. `stays` says of each output whether it stays on the device. `engine` makes the contexts of recordings.
+    /// Runs once. `stays` says of each output whether it stays on the device.
     ///
     /// # Errors
     /// [`DeviceError::Input`] before anything happened; else what failed.
     pub fn run(
         &mut self,
-        engine: &mut dyn Engine,
         feeds: &BTreeMap<&str, Feed<'_>>,
         stays: &dyn Fn(&str) -> bool,
     ) -> Result<BTreeMap<String, Keep>, DeviceError> {
@@ -207,7 +206,7 @@ impl Runner {
         let places = {
             let _waiting = Waiting(Arc::clone(&self.stream));
             self.upload(feeds)?;
-            self.go(engine, &key, &addresses)?;
+            self.go(&key, &addresses)?;
             self.download(&pending)?
         };
         self.stream.synchronize()?;
@@ -224,7 +223,7 @@ impl Runner {
         let refuse = |input: &str, reason: String| {
             Err(DeviceError::Input { input: input.to_owned(), reason })
         };
-        let inputs = || self.bindings.iter().filter(|b| b.input);
+        let inputs = || self.engine.bindings().iter().filter(|b| b.input);
         for binding in inputs() {
             let Some(feed) = feeds.get(binding.name.as_str()) else {
                 return refuse(&binding.name, "is missing".into());
@@ -284,7 +283,7 @@ impl Runner {
     }
 
     fn pending(&self, stays: &dyn Fn(&str) -> bool) -> Result<Vec<Pending>, DeviceError> {
-        let outputs = self.bindings.iter().filter(|b| !b.input);
+        let outputs = self.engine.bindings().iter().filter(|b| !b.input);
         outputs
             .map(|b| {
                 let shape = self.context.output(&b.name)?;
@@ -348,7 +347,6 @@ impl Runner {
     /// Gives the run to the stream: as a recording where the same run was seen before.
     fn go(
         &mut self,
-        engine: &mut dyn Engine,
         key: &Key,
         addresses: &[(String, Vec<usize>, Address)],
     ) -> Result<(), DeviceError> {
@@ -367,7 +365,7 @@ impl Runner {
         if let Some(at) = self.seen.iter().position(|seen| seen == key) {
             self.seen.remove(at);
             self.stream.synchronize()?;
-            return self.record(engine, key, addresses);
+            return self.record(key, addresses);
         }
         if self.seen.len() == 4 * self.options.recordings {
             self.seen.pop_front();
@@ -379,16 +377,15 @@ impl Runner {
     /// Records this run for later ones, in a context of its own. What cannot be recorded runs unrecorded.
     fn record(
         &mut self,
-        engine: &mut dyn Engine,
         key: &Key,
         addresses: &[(String, Vec<usize>, Address)],
     ) -> Result<(), DeviceError> {
         if self.recordings.len() == self.options.recordings {
             self.recordings.pop_front();
         }
-        let mut context = engine.context()?;
+        let mut context = self.engine.context()?;
         choose_profile(context.as_mut(), key.profile, &self.stream)?;
-        for binding in self.bindings.iter().filter(|b| b.input) {
+        for binding in self.engine.bindings().iter().filter(|b| b.input) {
             if let Some((_, shape, _)) = addresses.iter().find(|(name, ..)| *name == binding.name) {
                 context.resize(&binding.name, shape)?;
             }

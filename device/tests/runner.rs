@@ -65,7 +65,7 @@ impl Engine for Doubler {
         self.profiles
     }
 
-    fn context(&mut self) -> Result<Box<dyn Context>, DeviceError> {
+    fn context(&self) -> Result<Box<dyn Context>, DeviceError> {
         self.contexts.fetch_add(1, Ordering::SeqCst);
         let (driver, contexts) = (self.driver.clone(), Arc::clone(&self.contexts));
         Ok(Box::new(Working { driver, rows: BTreeMap::new(), at: BTreeMap::new(), contexts }))
@@ -128,16 +128,16 @@ fn ranges(least: usize, most: usize) -> Ranges {
 struct Bench {
     driver: HostDriver,
     device: Device,
-    engine: Doubler,
+    engine: Arc<Doubler>,
     runner: Runner,
 }
 
 fn bench(memory: u64, recordings: usize) -> Bench {
     let driver = HostDriver::new(memory);
     let device = Device::new(driver.clone(), 1 << 16);
-    let mut engine = Doubler::new(&driver, 2);
+    let engine = Arc::new(Doubler::new(&driver, 2));
     let options = RunnerOptions { profiles: vec![ranges(1, 4), ranges(5, 16)], recordings };
-    let runner = Runner::new(&device, &mut engine, options).unwrap();
+    let runner = Runner::new(&device, engine.clone(), options).unwrap();
     Bench { driver, device, engine, runner }
 }
 
@@ -154,7 +154,7 @@ impl Bench {
     ) -> Result<BTreeMap<String, Keep>, DeviceError> {
         let shape = [x.len() / 2, 2];
         let feeds = BTreeMap::from([("x", host(&shape, x)), ("past", past)]);
-        self.runner.run(&mut self.engine, &feeds, &|name| stays && name == "y")
+        self.runner.run(&feeds, &|name| stays && name == "y")
     }
 }
 
@@ -204,7 +204,7 @@ fn what_does_not_fit_the_engine_is_refused_before_anything_moves() {
     let short = Feed::Host { shape: &[1, 2], dtype: DType::F32, bytes: Cow::Owned(vec![0; 4]) };
     let cases = [
         (vec![("x", x.clone())], "input `past` is missing"),
-        (vec![("x", x.clone()), ("past", ids)], "input `past` is int64, the plan takes float32"),
+        (vec![("x", x.clone()), ("past", ids)], "input `past` is i64, the plan takes f32"),
         (
             vec![("x", x.clone()), ("past", host(&[1, 3], &[0.0; 3]))],
             "input `past` has shape [1, 3], the plan takes [?,2]",
@@ -217,7 +217,7 @@ fn what_does_not_fit_the_engine_is_refused_before_anything_moves() {
     ];
     for (feeds, wanted) in cases {
         let feeds = feeds.into_iter().collect();
-        let error = bench.runner.run(&mut bench.engine, &feeds, &|_| false).unwrap_err();
+        let error = bench.runner.run(&feeds, &|_| false).unwrap_err();
         assert_eq!(error.to_string(), wanted);
     }
     assert_eq!(bench.runner.counters().uploaded, 0);
@@ -277,7 +277,7 @@ fn a_plan_with_other_profiles_than_expected_is_refused() {
     let driver = HostDriver::new(1 << 20);
     let device = Device::new(driver.clone(), 0);
     let options = RunnerOptions { profiles: vec![ranges(1, 4)], recordings: 0 };
-    let error = Runner::new(&device, &mut Doubler::new(&driver, 2), options).err().unwrap();
+    let error = Runner::new(&device, Arc::new(Doubler::new(&driver, 2)), options).err().unwrap();
     assert_eq!(error.to_string(), "the plan cannot be loaded: 1 profiles were expected, it has 2");
 }
 
@@ -316,7 +316,7 @@ proptest! {
                 Feed::Host { .. } => host(&shape, &plain),
             };
             let feeds = BTreeMap::from([("x", host(&shape, &x)), ("past", past)]);
-            let found = bench.runner.run(&mut bench.engine, &feeds, &|name| stays && name == "y").unwrap();
+            let found = bench.runner.run(&feeds, &|name| stays && name == "y").unwrap();
             let y: Vec<f32> = x.iter().zip(&plain).map(|(x, p)| 2.0 * x + p).collect();
             let total: Vec<f32> = y.chunks(2).map(|row| row.iter().sum()).collect();
             prop_assert_eq!(on_host(&found["y"]), y.clone());
