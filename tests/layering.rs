@@ -28,6 +28,7 @@ const ALLOWED: [(&str, &str, &[&str]); 17] = [
             "onr-exporter",
             "onr-requests",
             "onr-kserve",
+            "onr-device",
         ],
     ),
     ("onr-report", "report", &[]),

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use onr_device::DeviceError;
 use onr_graphs::DType;
 
-use crate::tensor::{Feeds, Floats};
+use crate::tensor::{Feeds, Floats, Value, Values, on_host};
 
 /// One engine that can run an exported graph: tract, ONNX Runtime.
 pub trait Backend: Sync {
@@ -45,6 +46,22 @@ pub trait Session {
     /// [`RunError::Feed`] when an input is missing, unknown or of the wrong type or rank, and
     /// [`RunError::Run`] when the engine fails.
     fn run(&mut self, feeds: &Feeds) -> Result<Feeds, RunError>;
+
+    /// Runs the graph once on tensors wherever they lie. Outputs that `stays` names stay where the engine computed
+    /// them, if it computes elsewhere than on the host.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    fn run_values(
+        &mut self,
+        feeds: &Values,
+        stays: &dyn Fn(&str) -> bool,
+    ) -> Result<Values, RunError> {
+        let _ = stays;
+        let lost = |cause| RunError::Device { backend: "host", cause };
+        let outputs = self.run(&on_host(feeds).map_err(lost)?)?;
+        Ok(outputs.into_iter().map(|(name, tensor)| (name, Value::Host(tensor))).collect())
+    }
 
     /// Runs the graph once and shows every float output where it lies: calibration reads each number
     /// once and keeps none.
@@ -147,6 +164,15 @@ pub enum RunError {
         /// Name of the backend.
         backend: &'static str,
     },
+    /// A device did what it should not.
+    #[error("{backend}: {cause}")]
+    Device {
+        /// Name of the backend.
+        backend: &'static str,
+        /// What happened there.
+        #[source]
+        cause: DeviceError,
+    },
     /// The engine failed while it ran.
     #[error("{backend} failed: {reason}")]
     Run {
@@ -163,7 +189,24 @@ impl RunError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Missing { hint, .. } => Some(hint),
+            Self::Device { cause, .. } => cause.hint(),
             _ => None,
+        }
+    }
+
+    /// What a device said, in a backend's name: that there is none is [`RunError::Missing`].
+    #[must_use]
+    pub fn of_device(backend: &'static str, cause: DeviceError) -> Self {
+        match &cause {
+            DeviceError::NoDriver { .. } | DeviceError::NoDevice { .. } => Self::Missing {
+                backend,
+                hint: cause.hint().unwrap_or_default().to_owned(),
+                what: cause.to_string(),
+            },
+            DeviceError::Input { input, reason } => {
+                Self::Feed { backend, input: input.clone(), reason: reason.clone() }
+            }
+            _ => Self::Device { backend, cause },
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod axes;
 mod bytes;
+mod value;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,6 +10,8 @@ use half::{bf16, f16};
 use onr_calibration::fp8;
 use onr_graphs::DType;
 use onr_onnx::ElemType;
+
+pub use value::{Value, Values, on_host};
 
 /// Named tensors: the inputs of a run, or its outputs.
 pub type Feeds = BTreeMap<String, HostTensor>;

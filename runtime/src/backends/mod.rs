@@ -1,8 +1,12 @@
 //! The engines behind [`crate::backend::Backend`], one file each.
 
+pub mod engine;
 #[cfg(feature = "ort")]
 pub mod ort;
+pub(crate) mod plan;
 pub(crate) mod signature;
+#[cfg(feature = "tensorrt-rtx")]
+pub mod tensorrt;
 #[cfg(feature = "tract")]
 pub mod tract;
 #[cfg(feature = "triton")]

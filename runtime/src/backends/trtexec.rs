@@ -20,7 +20,10 @@ use onr_exporter::{TensorInfo, onnx::OnnxFile};
 use onr_graphs::DType;
 
 use self::outputs::Outputs;
-use super::signature::{Axis, Input, Signature};
+use super::{
+    plan::{self, Reader},
+    signature::{Axis, Input, Signature},
+};
 use crate::{
     backend::{Availability, Backend, Placement, RunError, Session},
     builder::PlanKind,
@@ -32,7 +35,6 @@ use crate::{
             program::{Program, Unusable},
         },
     },
-    manifest::Manifest,
     tensor::{Feeds, HostTensor},
 };
 
@@ -76,33 +78,13 @@ impl TrtexecBackend {
     /// The plan that the manifest beside `model` has of it.
     fn plan(&self, model: &Path) -> Result<PathBuf, RunError> {
         let about = self.program.about().map_err(missing)?;
-        let dir = model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let graph = model.file_stem().unwrap_or_default().to_string_lossy();
-        let advice = "`onr build-engine --builder trtexec` writes graphs and plans";
-        let manifest = Manifest::read(dir).map_err(|error| {
-            refused(model, format!("it runs plans, and no manifest names one: {error}; {advice}"))
-        })?;
-        let engine = manifest.engines.get(&*graph).ok_or_else(|| {
-            refused(model, format!("{} has no plan of {graph}; {advice}", dir.display()))
-        })?;
-        let plan = dir.join(format!("{graph}.plan"));
-        let made_by = format!("{} {}", engine.kind, engine.version);
-        if engine.kind != PlanKind::Tensorrt {
-            let reason = format!(
-                "it is a plan of {made_by}; data-centre plans are made by `onr build-engine --builder trtexec`"
-            );
-            return Err(refused(&plan, reason));
-        }
-        if engine.version != about.version.to_string() {
-            let reason = format!(
-                "it was written by {made_by}, {} is TensorRT {}, and a plan loads only in the version that wrote it",
-                self.program.path().display(),
-                about.version
-            );
-            return Err(refused(&plan, reason));
-        }
-        let found = fs::metadata(&plan).and_then(|_| std::path::absolute(&plan));
-        found.map_err(|error| refused(&plan, error.to_string()))
+        let reader = Reader {
+            kind: PlanKind::Tensorrt,
+            version: &about.version.to_string(),
+            name: &self.program.path().display().to_string(),
+            builder: "trtexec",
+        };
+        Ok(plan::beside(model, &reader).map_err(|(file, reason)| refused(&file, reason))?.file)
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn diagnose(errors: &[String]) -> Diagnosis {
 
 /// The last error that says something about the graph, on one line.
 #[cfg(feature = "tensorrt-rtx")]
-pub(super) fn last_words(errors: &[String]) -> Option<String> {
+pub(crate) fn last_words(errors: &[String]) -> Option<String> {
     errors.iter().rev().map(|e| words(e)).find(|w| !w.is_empty())
 }
 

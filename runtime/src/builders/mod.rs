@@ -1,6 +1,6 @@
 //! The compilers behind [`crate::builder::EngineBuilder`], one file each, and what they share.
 
-mod diagnosis;
+pub(crate) mod diagnosis;
 mod log;
 pub(crate) mod process;
 mod shapes;

@@ -9,8 +9,8 @@ mod compile;
 #[cfg(feature = "tensorrt")]
 mod device;
 mod flavor;
-mod library;
-mod logger;
+pub(crate) mod library;
+pub(crate) mod logger;
 mod monitor;
 mod network;
 mod readback;
@@ -48,6 +48,11 @@ use crate::{
 
 const NAME: &str = BOUND.name;
 
+/// The kind of plan that this build makes and runs.
+pub(crate) const KIND: PlanKind = BOUND.kind;
+/// The library that this build binds, in sentences.
+pub(crate) const TITLE: &str = BOUND.title;
+
 /// The builder behind `--builder tensorrt-rtx`, or `--builder tensorrt` in a build with the feature `tensorrt`.
 #[derive(Debug, Clone)]
 pub struct TensorRt {
@@ -73,7 +78,8 @@ impl TensorRt {
         Self { library, parser }
     }
 
-    fn load(&self) -> Result<library::Version, EngineError> {
+    /// Loads the libraries, and says which version they are.
+    pub(crate) fn load(&self) -> Result<library::Version, EngineError> {
         library::load(&self.library, &self.parser).map_err(|m| EngineError::Missing {
             builder: NAME,
             what: m.what,

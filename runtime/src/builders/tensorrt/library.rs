@@ -11,7 +11,7 @@ use crate::libraries::TENSORRT_VARIABLE;
 
 /// The version of a loaded library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Version {
+pub(crate) struct Version {
     major: i32,
     minor: i32,
     patch: i32,

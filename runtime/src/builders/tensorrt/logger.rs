@@ -13,8 +13,38 @@ use super::{
 };
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
-static LISTENER: Mutex<Option<Link>> = Mutex::new(None);
+static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
 static BUILDING: Mutex<()> = Mutex::new(());
+
+/// Who hears the log.
+enum Listener {
+    Build(Link),
+    /// Errors alone are kept.
+    Errors(Vec<String>),
+}
+
+/// Does `work`, and gives the errors that TensorRT logged meanwhile. One at a time, and none beside a build.
+pub(crate) fn hearing_errors<T>(
+    work: impl FnOnce(&'static Logger) -> T,
+) -> trtx::Result<(T, Vec<String>)> {
+    let _turn = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let logger = logger()?;
+    *listener() = Some(Listener::Errors(Vec::new()));
+    let done = work(logger);
+    match listener().take() {
+        Some(Listener::Errors(errors)) => Ok((done, errors)),
+        _ => Ok((done, Vec::new())),
+    }
+}
+
+/// The logger to give to TensorRT.
+fn logger() -> trtx::Result<&'static Logger> {
+    if let Some(logger) = LOGGER.get() {
+        return Ok(logger);
+    }
+    let fresh = Logger::new(Forward)?;
+    Ok(LOGGER.get_or_init(|| fresh))
+}
 
 /// While it lives, this build hears the log, and no other build runs.
 pub(super) struct Session {
@@ -25,17 +55,14 @@ impl Session {
     /// Waits for the build that runs, if any.
     pub(super) fn begin(link: &Link) -> Self {
         let turn = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
-        *listener() = Some(link.clone());
+        *listener() = Some(Listener::Build(link.clone()));
         Self { _turn: turn }
     }
 
     /// The logger to give to TensorRT.
+    #[expect(clippy::unused_self, reason = "whoever has it has the turn")]
     pub(super) fn logger(&self) -> trtx::Result<&'static Logger> {
-        if let Some(logger) = LOGGER.get() {
-            return Ok(logger);
-        }
-        let fresh = Logger::new(Forward)?;
-        Ok(LOGGER.get_or_init(|| fresh))
+        logger()
     }
 }
 
@@ -45,7 +72,7 @@ impl Drop for Session {
     }
 }
 
-fn listener() -> MutexGuard<'static, Option<Link>> {
+fn listener() -> MutexGuard<'static, Option<Listener>> {
     LISTENER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -60,8 +87,13 @@ impl LogHandler for Forward {
             Severity::Info => Level::Info,
             Severity::Verbose => Level::Verbose,
         };
-        if let Some(link) = listener().as_ref() {
-            link.tell(Event::Log(level, message.trim_end().to_owned()));
+        let message = message.trim_end();
+        match (listener().as_mut(), level) {
+            (Some(Listener::Build(link)), _) => link.tell(Event::Log(level, message.to_owned())),
+            (Some(Listener::Errors(list)), Level::Error) => list.push(message.to_owned()),
+            (_, Level::Error) => tracing::error!("TensorRT: {message}"),
+            (_, Level::Warning) => tracing::warn!("TensorRT: {message}"),
+            _ => tracing::trace!("TensorRT: {message}"),
         }
     }
 }
