@@ -14,7 +14,7 @@ use std::{
 use onr_device::{
     Counters, Device, DeviceError, Engine, Engines, Feed, Keep, Ranges, Runner, RunnerOptions,
 };
-use onr_exporter::{TensorInfo, parse_model};
+use onr_exporter::TensorInfo;
 use onr_graphs::{Dim, Profile, profile::End};
 
 use super::plan::{self, Plan, Reader};
@@ -175,7 +175,7 @@ fn ranges(plan: &Plan) -> Result<Vec<Ranges>, String> {
 
 fn profiles(manifest: &Manifest) -> Result<Vec<Profile>, String> {
     let longest = match &manifest.model {
-        Some(model) => parse_model(&model.to_string()).map_err(|e| e.join("; "))?.max_seq_len,
+        Some(_) => manifest.config().map_err(|e| e.join("; "))?.max_seq_len,
         None => 1,
     };
     Ok(vec![manifest.profile(longest)?])

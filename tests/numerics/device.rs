@@ -1,0 +1,468 @@
+//! Plans in process, with a device that is memory of this process and engines that run the plan's ONNX file on ONNX
+//! Runtime: everything between a request and TensorRT, with true numbers. Nothing here is about CUDA or TensorRT.
+#![expect(unsafe_code, reason = "the stand-in of an engine implements an unsafe trait")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use onr_device::{
+    Address, Binding, Context, Device, DeviceError, DeviceInfo, Engine, Engines, Handle, Weights,
+    host::{HostDriver, HostMemory},
+};
+use onr_exporter::{Silent, TensorInfo, artifact, onnx::OnnxFile};
+use onr_graphs::{Attention, DType, GraphKind, GraphOptions, Precision, Profile};
+use onr_requests::{Limits, Request, random_requests};
+use onr_runtime::{
+    backend::{Availability, Backend, RunError, Session},
+    backends::{engine::EngineBackend, tract::TractBackend},
+    builder::{BuiltEngine, NetworkSummary, PlanKind},
+    manifest::Manifest,
+    parity::{Coded, ParityJob, ParityReport, Reference, check},
+    tensor::{Feeds, HostTensor, Value, Values},
+};
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+
+use crate::support::{Users, World, config, failures, ort};
+
+const VERSION: &str = "1.2.3";
+
+/// Loads "plans" that hold the path of their ONNX file.
+#[derive(Debug)]
+struct OnnxEngines(HostDriver);
+
+type Shared = Arc<Mutex<Box<dyn Session + Send>>>;
+
+struct OnnxEngine {
+    driver: HostDriver,
+    session: Shared,
+    bindings: Vec<Binding>,
+    shapes: BTreeMap<String, Vec<String>>,
+}
+
+struct OnnxContext {
+    driver: HostDriver,
+    session: Shared,
+    bindings: Vec<Binding>,
+    shapes: BTreeMap<String, Vec<String>>,
+    sizes: BTreeMap<String, usize>,
+    fed: BTreeMap<String, Vec<usize>>,
+    at: BTreeMap<String, Address>,
+}
+
+fn failed(reason: impl ToString) -> DeviceError {
+    DeviceError::Engine { reason: reason.to_string() }
+}
+
+fn bindings(tensors: &[TensorInfo], input: bool) -> impl Iterator<Item = Binding> {
+    tensors.iter().map(move |info| Binding {
+        name: info.name.clone(),
+        input,
+        dtype: DType::from_name(&info.dtype).unwrap(),
+        shape: info.shape.iter().map(|axis| axis.parse().ok()).collect(),
+    })
+}
+
+impl Engines for OnnxEngines {
+    fn title(&self) -> String {
+        format!("stand-in {VERSION}")
+    }
+
+    fn load(&self, plan: &[u8]) -> Result<Arc<dyn Engine>, DeviceError> {
+        let refuse = |reason: String| DeviceError::Plan { reason };
+        let file = PathBuf::from(String::from_utf8_lossy(plan).into_owned());
+        let bytes = fs::read(&file).map_err(|error| refuse(error.to_string()))?;
+        let about = OnnxFile::read(&file).map_err(|error| refuse(error.to_string()))?;
+        let session = ort().open_bytes(&bytes, file.parent().unwrap(), true);
+        let tensors = about.inputs.iter().chain(&about.outputs);
+        Ok(Arc::new(OnnxEngine {
+            driver: self.0.clone(),
+            session: Arc::new(Mutex::new(session.map_err(|error| refuse(error.to_string()))?)),
+            bindings: bindings(&about.inputs, true)
+                .chain(bindings(&about.outputs, false))
+                .collect(),
+            shapes: tensors.map(|info| (info.name.clone(), info.shape.clone())).collect(),
+        }))
+    }
+
+    fn refit(&self, _: &[u8], _: &Weights<'_>) -> Result<Vec<u8>, DeviceError> {
+        Err(DeviceError::Plan { reason: "weights lie in the file".into() })
+    }
+}
+
+impl Engine for OnnxEngine {
+    fn bindings(&self) -> &[Binding] {
+        &self.bindings
+    }
+
+    fn profiles(&self) -> usize {
+        1
+    }
+
+    fn context(&self) -> Result<Box<dyn Context>, DeviceError> {
+        Ok(Box::new(OnnxContext {
+            driver: self.driver.clone(),
+            session: Arc::clone(&self.session),
+            bindings: self.bindings.clone(),
+            shapes: self.shapes.clone(),
+            sizes: BTreeMap::new(),
+            fed: BTreeMap::new(),
+            at: BTreeMap::new(),
+        }))
+    }
+}
+
+// SAFETY: the driver checks every address.
+unsafe impl Context for OnnxContext {
+    unsafe fn choose(&mut self, _: usize, _: Handle) -> Result<(), DeviceError> {
+        self.fed.clear();
+        Ok(())
+    }
+
+    fn resize(&mut self, input: &str, shape: &[usize]) -> Result<(), DeviceError> {
+        for (axis, size) in self.shapes[input].iter().zip(shape) {
+            self.sizes.insert(axis.clone(), *size);
+        }
+        self.fed.insert(input.to_owned(), shape.to_vec());
+        Ok(())
+    }
+
+    fn output(&self, name: &str) -> Result<Vec<usize>, DeviceError> {
+        let size = |axis: &String| axis.parse().ok().or_else(|| self.sizes.get(axis).copied());
+        let shape = self.shapes[name].iter().map(size).collect::<Option<_>>();
+        shape.ok_or_else(|| failed(format!("no shape of `{name}`")))
+    }
+
+    unsafe fn bind(&mut self, name: &str, at: Address) -> Result<(), DeviceError> {
+        self.at.insert(name.to_owned(), at);
+        Ok(())
+    }
+
+    unsafe fn enqueue(&mut self, stream: Handle) -> Result<(), DeviceError> {
+        let (session, bindings, at) =
+            (Arc::clone(&self.session), self.bindings.clone(), self.at.clone());
+        let fed = self.fed.clone();
+        let run = move |memory: &mut HostMemory| {
+            let mut feeds = Feeds::new();
+            for input in bindings.iter().filter(|b| b.input) {
+                let shape = &fed[&input.name];
+                let bytes = shape.iter().product::<usize>() * input.dtype.size();
+                let elements = memory.read(at[&input.name], bytes)?;
+                let tensor = HostTensor::from_le_bytes(input.dtype, shape, elements).unwrap();
+                feeds.insert(input.name.clone(), tensor);
+            }
+            for (name, tensor) in session.lock().unwrap().run(&feeds).map_err(failed)? {
+                let bytes = tensor.le_bytes();
+                memory.write(at[&name], bytes.len())?.copy_from_slice(&bytes);
+            }
+            Ok(())
+        };
+        self.driver.submit(stream, Arc::new(run))
+    }
+}
+
+fn engine(kind: PlanKind, targets: &[&str]) -> BuiltEngine {
+    BuiltEngine {
+        kind,
+        builder: "stand-in".into(),
+        version: VERSION.into(),
+        library: "none".into(),
+        targets: targets.iter().map(|t| (*t).to_owned()).collect(),
+        network: NetworkSummary {
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            layers: BTreeMap::new(),
+            f32_layers: Vec::new(),
+        },
+        products: Vec::new(),
+        warnings: Vec::new(),
+        seconds: 0.0,
+    }
+}
+
+/// A "plan" for every graph, and a manifest that names them.
+fn add_plans(world: &World, kind: PlanKind, targets: &[&str]) {
+    let dir = world.dir.path();
+    let profile = Profile::for_model(world.config.max_seq_len);
+    let mut manifest = Manifest::new(&world.config, &world.options, &profile);
+    let weights = artifact::hash_file(&dir.join("weights.data")).unwrap();
+    manifest.add_export(weights, world.exported.graphs.clone());
+    for graph in &world.exported.graphs {
+        let onnx = dir.join(format!("{}.onnx", graph.name));
+        fs::write(dir.join(format!("{}.plan", graph.name)), onnx.to_str().unwrap()).unwrap();
+        manifest.engines.insert(graph.name.clone(), engine(kind, targets));
+    }
+    manifest.write(dir).unwrap();
+}
+
+fn backend(driver: &HostDriver, kind: PlanKind) -> EngineBackend {
+    let on = driver.clone();
+    let engines = Arc::new(OnnxEngines(driver.clone()));
+    let open = move || Ok(Device::new(on.clone(), 1 << 24));
+    EngineBackend::new("stand-in", (kind, VERSION.into()), engines, open)
+}
+
+fn requests(world: &World, count: usize) -> Vec<Request> {
+    let config = &world.config;
+    let limits = Limits {
+        n_items: config.n_items,
+        n_actions: config.n_actions,
+        max_seq_len: config.max_seq_len,
+    };
+    random_requests(&limits, count, 0, 12)
+}
+
+fn prove(world: &World, candidate: &dyn Backend) -> ParityReport {
+    let checkpoint = onr_exporter::Checkpoint::open(&world.weights).unwrap();
+    let graphs = &world.exported.graphs;
+    let reference =
+        Reference::build(&world.config, &world.options, graphs, &checkpoint, None, &Silent)
+            .unwrap();
+    let job = ParityJob {
+        config: &world.config,
+        options: &world.options,
+        graphs,
+        dir: world.dir.path(),
+        candidate,
+        reference: &TractBackend::new(),
+        requests: &requests(world, 24),
+        requests_from: "test",
+        rows: 8,
+        coded: Coded::default(),
+    };
+    check(&job, &reference, &Silent).unwrap()
+}
+
+#[test]
+fn parity_and_all_relations_hold_through_a_device() {
+    let precisions = [(Attention::Hstu, Precision::F32), (Attention::Softmax, Precision::F16)];
+    for (attention, precision) in precisions {
+        let options = GraphOptions { precision, ..GraphOptions::new(8) };
+        let world = World::new(config(attention, 4, 12), options, 5);
+        add_plans(&world, PlanKind::Tensorrt, &[]);
+        for recordings in [0, 2] {
+            let driver = HostDriver::new(1 << 28);
+            let device = backend(&driver, PlanKind::Tensorrt).with_recordings(recordings);
+            let report = prove(&world, &device);
+            assert!(report.passed(), "{:?}", failures(&report));
+            drop(device);
+            assert_eq!((driver.used(), driver.held()), (0, [0; 5]), "everything was given back");
+        }
+    }
+}
+
+/// `encode`, `generate` and `rank` of one batch, keys and values handed on as they come.
+fn chain(
+    sessions: &mut BTreeMap<GraphKind, Box<dyn Session>>,
+    inputs: &BTreeMap<GraphKind, Vec<String>>,
+    state: &Feeds,
+    stays: bool,
+) -> HostTensor {
+    let mut known: Values =
+        state.iter().map(|(n, t)| (n.clone(), Value::Host(t.clone()))).collect();
+    for kind in [GraphKind::Encode, GraphKind::Generate, GraphKind::Rank] {
+        let feeds = inputs[&kind].iter().map(|name| (name.clone(), known[name].clone())).collect();
+        let keep = |name: &str| stays && name != "scores";
+        let outputs = sessions.get_mut(&kind).unwrap().run_values(&feeds, &keep).unwrap();
+        for (name, value) in outputs {
+            let name = name.replace("present.", "past_key_values.");
+            known.insert(name, value);
+        }
+    }
+    known["scores"].on_host().unwrap()
+}
+
+struct Open {
+    world: World,
+    driver: HostDriver,
+    device: EngineBackend,
+    inputs: BTreeMap<GraphKind, Vec<String>>,
+}
+
+impl Open {
+    fn new(seed: u64) -> Self {
+        let world = World::new(config(Attention::Hstu, 4, 12), GraphOptions::new(8), seed);
+        add_plans(&world, PlanKind::Tensorrt, &[]);
+        let driver = HostDriver::new(1 << 28);
+        let device = backend(&driver, PlanKind::Tensorrt);
+        let inputs = world.exported.graphs.iter().map(|g| {
+            let names = g.inputs.iter().map(|t| t.name.clone()).collect();
+            (GraphKind::from_name(&g.name).unwrap(), names)
+        });
+        let inputs = inputs.collect();
+        Self { world, driver, device, inputs }
+    }
+
+    fn sessions(&self) -> BTreeMap<GraphKind, Box<dyn Session>> {
+        let kinds = [GraphKind::Encode, GraphKind::Generate, GraphKind::Rank];
+        let open = |kind: GraphKind| {
+            let file = self.world.dir.path().join(format!("{}.onnx", kind.name()));
+            (kind, self.device.open(&file).unwrap())
+        };
+        kinds.into_iter().map(open).collect()
+    }
+
+    fn state(&self, seed: u64) -> Feeds {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let users = Users::new(&mut rng, &self.world.config, &[7, 0, 3], 5);
+        users.state(&self.world.config, &self.world.options, 8)
+    }
+}
+
+#[test]
+fn keys_and_values_stay_on_the_device_from_encode_to_rank() {
+    let open = Open::new(6);
+    let state = open.state(1);
+    let mut sessions = open.sessions();
+    let moved = chain(&mut sessions, &open.inputs, &state, false);
+    assert_eq!(chain(&mut sessions, &open.inputs, &state, true), moved, "the same bits either way");
+
+    let file = open.world.dir.path().join("rank.onnx");
+    let mut rank = open.device.session(&file).unwrap();
+    let mut known: Values =
+        state.iter().map(|(n, t)| (n.clone(), Value::Host(t.clone()))).collect();
+    for kind in [GraphKind::Encode, GraphKind::Generate] {
+        let feeds = open.inputs[&kind].iter().map(|n| (n.clone(), known[n].clone())).collect();
+        let outputs = sessions.get_mut(&kind).unwrap().run_values(&feeds, &|_| true).unwrap();
+        known.extend(
+            outputs.into_iter().map(|(n, v)| (n.replace("present.", "past_key_values."), v)),
+        );
+    }
+    let feeds: Values =
+        open.inputs[&GraphKind::Rank].iter().map(|n| (n.clone(), known[n].clone())).collect();
+    rank.run_values(&feeds, &|_| true).unwrap();
+    let ids = |value: &Value| matches!(value, Value::Host(_)).then(|| value.bytes() as u64);
+    let wanted: u64 = feeds.values().filter_map(ids).sum();
+    let counters = rank.counters();
+    assert_eq!(
+        (counters.uploaded, counters.downloaded),
+        (wanted, 0),
+        "only ids, lengths and times moved"
+    );
+    assert!(feeds.keys().any(|n| n.starts_with("past_key_values.")));
+}
+
+#[test]
+fn eight_threads_get_the_same_answers_and_memory_does_not_grow() {
+    let open = Open::new(7);
+    let states: Vec<Feeds> = (0..4).map(|seed| open.state(seed)).collect();
+    let mut sessions = open.sessions();
+    let wanted: Vec<_> =
+        states.iter().map(|s| chain(&mut sessions, &open.inputs, s, true)).collect();
+    chain(&mut sessions, &open.inputs, &states[0], false);
+    drop(sessions);
+    let alone = open.driver.used();
+    let ask = |rounds: usize| {
+        thread::scope(|scope| {
+            for worker in 0..8 {
+                let (open, states, wanted) = (&open, &states, &wanted);
+                scope.spawn(move || {
+                    let mut sessions = open.sessions();
+                    for round in 0..rounds {
+                        let at = (round + worker) % states.len();
+                        let got = chain(&mut sessions, &open.inputs, &states[at], round % 2 == 0);
+                        assert_eq!(got, wanted[at]);
+                    }
+                });
+            }
+        });
+        open.driver.used()
+    };
+    for rounds in [8, 48] {
+        let used = ask(rounds);
+        // Twice, because buffers of one thread cannot always stand in for those of another.
+        assert!(used <= 16 * alone, "{used} bytes after {rounds} rounds, {alone} for one thread");
+    }
+}
+
+/// Why `open` refuses a graph of `dir`.
+fn refusal(device: &dyn Backend, dir: &Path) -> RunError {
+    device.open(&dir.join("rank.onnx")).err().unwrap()
+}
+
+#[test]
+fn plans_that_cannot_run_here_are_refused_with_a_way_out() {
+    let world = World::new(config(Attention::Hstu, 0, 0), GraphOptions::new(8), 8);
+    let dir = world.dir.path();
+    let driver = HostDriver::new(1 << 28);
+    let device = backend(&driver, PlanKind::Tensorrt);
+    let told = refusal(&device, dir).to_string();
+    assert!(told.contains("it runs plans, and no manifest names one"), "{told}");
+
+    add_plans(&world, PlanKind::TensorrtRtx, &[]);
+    let told = refusal(&device, dir).to_string();
+    assert!(told.contains("it is a plan of TensorRT for RTX 1.2.3"), "{told}");
+
+    add_plans(&world, PlanKind::Tensorrt, &["sm80", "sm90"]);
+    let error = refusal(&device, dir);
+    let wanted =
+        "stand-in: the plan is for sm80, sm90, this device (memory of this process) is sm0";
+    assert_eq!(error.to_string(), wanted);
+    assert_eq!(error.hint(), Some("build the plan for this GPU: `onr build-engine --target`"));
+
+    add_plans(&world, PlanKind::Tensorrt, &["sm0"]);
+    device.open(&dir.join("rank.onnx")).unwrap();
+    let other = EngineBackend::new(
+        "stand-in",
+        (PlanKind::Tensorrt, "9.9.9".into()),
+        Arc::new(OnnxEngines(driver.clone())),
+        move || Ok(Device::new(driver.clone(), 0)),
+    );
+    let told = refusal(&other, dir).to_string();
+    assert!(told.contains("a plan loads only in the version that wrote it"), "{told}");
+
+    fs::write(dir.join("rank.plan"), "no such file").unwrap();
+    let fresh = backend(&HostDriver::new(1 << 28), PlanKind::Tensorrt);
+    assert!(matches!(refusal(&fresh, dir), RunError::Load { .. }));
+}
+
+#[test]
+fn a_device_that_is_not_there_or_full_says_so() {
+    let world = World::new(config(Attention::Hstu, 0, 0), GraphOptions::new(8), 9);
+    add_plans(&world, PlanKind::Tensorrt, &[]);
+    let absent = [
+        DeviceError::NoDriver { what: "libcuda.so.1 cannot be loaded".into() },
+        DeviceError::NoDevice { ordinal: 3, what: "CUDA_ERROR_NO_DEVICE".into() },
+    ];
+    for cause in absent {
+        let driver = HostDriver::new(0);
+        let words = cause.to_string();
+        let none = EngineBackend::new(
+            "stand-in",
+            (PlanKind::Tensorrt, VERSION.into()),
+            Arc::new(OnnxEngines(driver)),
+            move || Err(cause.clone()),
+        );
+        let error = refusal(&none, world.dir.path());
+        assert!(matches!(error, RunError::Missing { .. }), "{error}");
+        assert!(error.to_string().contains(&words) && error.hint().is_some());
+        let Availability::Missing { what, .. } = none.availability() else {
+            panic!("it is not there")
+        };
+        assert_eq!(what, words);
+    }
+    let driver = HostDriver::new(20_000);
+    let device = backend(&driver, PlanKind::Tensorrt);
+    let mut encode = device.open(&world.dir.path().join("encode.onnx")).unwrap();
+    let inputs: Vec<_> =
+        world.exported.graphs.iter().find(|g| g.name == "encode").unwrap().inputs.clone();
+    let feeds = |rows: usize| -> Feeds {
+        let of = |info: &TensorInfo| {
+            let shape = if info.shape.len() == 1 { vec![rows] } else { vec![rows, 8] };
+            let count = shape.iter().product();
+            (info.name.clone(), HostTensor::of(&shape, vec![0_i64; count]))
+        };
+        inputs.iter().map(of).collect()
+    };
+    let error = encode.run(&feeds(8)).unwrap_err();
+    assert!(error.to_string().contains("memory of this process has no"), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("smaller batches")));
+    encode.run(&feeds(1)).unwrap();
+    let info = DeviceInfo { ..device.device().unwrap().info().clone() };
+    assert_eq!(info.target(), "sm0");
+}
