@@ -70,6 +70,8 @@ pub struct Search {
     pub roots: Vec<Root>,
     /// Directories of programs: those of `PATH`, then that of NVIDIA's containers.
     pub programs: Vec<PathBuf>,
+    /// `onr` in `XDG_CACHE_HOME`, or in `.cache` of `HOME`: what can be made again at a price.
+    pub cache: Option<PathBuf>,
 }
 
 /// A place that may hold libraries.
@@ -204,7 +206,9 @@ impl Search {
         let programs = set("PATH");
         let programs = programs.iter().flat_map(env::split_paths);
         let programs = programs.filter(|p| !p.as_os_str().is_empty()).map(absolute);
+        let home = path("HOME").map(|home| home.join(".cache"));
         Self {
+            cache: path("XDG_CACHE_HOME").or(home).map(|folder| folder.join("onr")),
             programs: programs.chain([PathBuf::from(CONTAINER_PROGRAMS)]).collect(),
             onnxruntime: path(ONNXRUNTIME_VARIABLE),
             tensorrt: path(TENSORRT_VARIABLE),

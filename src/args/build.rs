@@ -1,17 +1,14 @@
 //! Arguments of the verbs that export, compare and compile.
 
-use std::{path::PathBuf, str::FromStr};
+use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use onr_calibration::Method;
 use onr_exporter::quantize::{Format, Part, TableFormat};
 use onr_graphs::{Filter, IdType, ItemInput, Precision};
-#[cfg(feature = "triton")]
-use onr_kserve::{Endpoint, KserveError};
-
 use onr_runtime::builders::TensorRt;
 
-use super::pair::PairArgs;
+use super::{backend::CandidateArg, pair::PairArgs};
 
 /// A model and its weights.
 #[derive(Debug, Args)]
@@ -237,8 +234,9 @@ pub(crate) struct ParityArgs {
     pub(crate) weights: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
-    /// Backends that run what lies in the directories, or the model of --onnx: ort, tract, its data-centre plans on
-    /// trtexec[=PATH], or what was deployed of it as triton=http://HOST:PORT[/NAME]; one of several that is not here is skipped
+    /// Backends that run what lies in the directories, or the model of --onnx: ort, tract, its plans on a GPU of this
+    /// machine (tensorrt-rtx[=GPU] or tensorrt[=GPU], whichever this onr was built with) or on trtexec[=PATH], or what
+    /// was deployed of it as triton=http://HOST:PORT[/NAME]; one of several that is not here is skipped
     #[arg(long, value_name = "BACKENDS", value_delimiter = ',', default_value = "ort")]
     pub(crate) candidate: Vec<CandidateArg>,
     /// Most requests to compare, the first ones
@@ -319,7 +317,7 @@ pub(crate) struct AccuracyArgs {
     pub(crate) weights: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
-    /// Backend that runs the graphs: ort, tract, trtexec[=PATH] for its plans, or triton=http://HOST:PORT[/NAME]
+    /// Backend that runs the graphs: ort, tract, tensorrt-rtx or trtexec[=PATH] for its plans, or triton=http://HOST:PORT[/NAME]
     #[arg(long, value_name = "BACKEND", default_value = "ort")]
     pub(crate) candidate: CandidateArg,
     /// How many first candidates of an order count
@@ -334,72 +332,6 @@ pub(crate) struct AccuracyArgs {
     /// The calibration that the graphs were made with: histograms for the report
     #[arg(long, value_name = "JSON", requires = "report")]
     pub(crate) calibration: Option<PathBuf>,
-}
-
-/// A backend, as it is typed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum CandidateArg {
-    /// ONNX Runtime on the CPU
-    Ort,
-    /// tract
-    Tract,
-    /// The plans of the directory, on the `trtexec` of this machine or at this path
-    Trtexec(Option<PathBuf>),
-    /// The models of a package on a server
-    #[cfg(feature = "triton")]
-    Triton {
-        /// Where it listens
-        server: Endpoint,
-        /// `--name` of the package
-        package: String,
-    },
-}
-
-impl FromStr for CandidateArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "ort" => Ok(Self::Ort),
-            "tract" => Ok(Self::Tract),
-            "trtexec" => Ok(Self::Trtexec(None)),
-            _ if text.starts_with("trtexec=") && text.len() > "trtexec=".len() => {
-                Ok(Self::Trtexec(Some(text.trim_start_matches("trtexec=").into())))
-            }
-            #[cfg(feature = "triton")]
-            _ if text.starts_with("triton=") => {
-                let DeployedArg { server, package } = text.trim_start_matches("triton=").parse()?;
-                Ok(Self::Triton { server, package })
-            }
-            _ => Err("backends are ort, tract, trtexec[=PATH] and triton=http://HOST:PORT[/NAME]"
-                .to_owned()),
-        }
-    }
-}
-
-/// A package on a server, as it is typed.
-#[cfg(feature = "triton")]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DeployedArg {
-    /// Where it listens
-    pub(crate) server: Endpoint,
-    /// `--name` of the package
-    pub(crate) package: String,
-}
-
-#[cfg(feature = "triton")]
-impl FromStr for DeployedArg {
-    type Err = String;
-
-    fn from_str(url: &str) -> Result<Self, String> {
-        let path = url.find("://").and_then(|at| url[at + 3..].find('/').map(|to| at + 3 + to));
-        let (server, package) = path.map_or((url, ""), |at| (&url[..at], &url[at + 1..]));
-        let server = server
-            .parse()
-            .map_err(|e: KserveError| format!("{e}; {}", e.hint().unwrap_or_default()))?;
-        let package = if package.is_empty() { "oneranker" } else { package }.to_owned();
-        Ok(Self { server, package })
-    }
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! What was typed. Nothing here opens a file.
 
+mod backend;
 #[cfg(feature = "triton")]
 mod bench;
 mod build;
@@ -14,14 +15,17 @@ mod training;
 
 use clap::{ArgAction, Parser, Subcommand};
 
+pub(crate) use backend::CandidateArg;
+#[cfg(feature = "triton")]
+pub(crate) use backend::DeployedArg;
 #[cfg(feature = "triton")]
 pub(crate) use bench::{BenchArgs, SpacingArg};
-pub(crate) use build::{
-    AccuracyArgs, BuildEngineArgs, CandidateArg, ExportArgs, ExportChoiceArgs, IoPrecisionArg,
-    ParityArgs, ParityCommand, RecordArgs,
-};
 #[cfg(feature = "triton")]
-pub(crate) use build::{DeployedArg, RequestArgs};
+pub(crate) use build::RequestArgs;
+pub(crate) use build::{
+    AccuracyArgs, BuildEngineArgs, ExportArgs, ExportChoiceArgs, IoPrecisionArg, ParityArgs,
+    ParityCommand, RecordArgs,
+};
 pub(crate) use data::{
     ExportItemsArgs, ImportArgs, InitArgs, InspectArgs, ItemTypeArg, RequestsArgs, VerifyArgs,
 };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use super::build::{CandidateArg, RequestArgs};
+use super::{backend::CandidateArg, build::RequestArgs};
 
 /// Two models, and inputs for both.
 #[derive(Debug, Args)]

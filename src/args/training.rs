@@ -151,7 +151,7 @@ pub(crate) struct EvaluateArgs {
     /// Judge the graphs of this directory, of any precision, instead of the checkpoint
     #[arg(long, value_name = "DIR")]
     pub(crate) graphs: Option<PathBuf>,
-    /// Backend that runs the graphs: ort, tract, trtexec[=PATH] for their plans, or triton=http://HOST:PORT[/NAME]
+    /// Backend that runs the graphs: ort, tract, tensorrt-rtx or trtexec[=PATH] for their plans, or triton=http://HOST:PORT[/NAME]
     #[arg(long, value_name = "BACKEND", default_value = "ort", requires = "graphs")]
     pub(crate) backend: super::CandidateArg,
     /// Which behaviour of each user is held out

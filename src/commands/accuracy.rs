@@ -13,7 +13,8 @@ use onr_runtime::{
 use serde::Serialize;
 
 use super::{
-    parity::{ROWS, candidate, checkpoint, manifest_config, manifest_options},
+    candidate::candidate,
+    parity::{ROWS, checkpoint, manifest_config, manifest_options},
     precision_report::Findings,
 };
 use crate::{

@@ -26,9 +26,10 @@ use onr_runtime::{
 use serde::Serialize;
 
 use super::{
+    candidate::candidate,
     describe::describe,
     export::{Staged, graph_table, publish, stage, unknown_weights},
-    parity::{ROWS, candidate},
+    parity::ROWS,
     parity_pair::prove_one,
     typed::Typed,
 };

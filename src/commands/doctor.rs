@@ -1,5 +1,6 @@
 //! `onr doctor`: which libraries were found, where, and what to do about a missing one.
 
+use onr_device::{Driver as _, cuda::CudaDriver};
 use onr_runtime::{
     backend::{Availability, Backend},
     backends::{ort::OrtBackend, tract::TractBackend},
@@ -11,14 +12,16 @@ use serde::Serialize;
 use crate::{
     context::Context,
     exit::Exit,
-    show::{Detail, Report},
+    show::{Detail, Report, bytes},
 };
 
 #[derive(Serialize)]
 pub(crate) struct Diagnosis {
     onr: &'static str,
     parts: Vec<Part>,
-    /// The tool of data-centre TensorRT; most machines have none, and need none.
+    /// What plans run on, in process; most machines have none, and need none.
+    gpu: Availability,
+    /// The tool of data-centre TensorRT; likewise.
     trtexec: Availability,
 }
 
@@ -58,7 +61,30 @@ pub(crate) fn run(context: &Context) -> Diagnosis {
     Diagnosis {
         onr: env!("CARGO_PKG_VERSION"),
         parts: vec![tract, ort, tensorrt],
+        gpu: gpu(),
         trtexec: Trtexec::new(context.search.trtexec()).availability(),
+    }
+}
+
+/// The first GPU that the driver shows.
+fn gpu() -> Availability {
+    match CudaDriver::open(0) {
+        Ok(driver) => {
+            let info = driver.info();
+            let (memory, cuda) = (bytes(info.memory), info.driver);
+            let version = format!(
+                "{}, {}, {memory}, driver of CUDA {}.{}",
+                info.name,
+                info.target(),
+                cuda / 1000,
+                cuda % 1000 / 10
+            );
+            Availability::Ready { version, library: None }
+        }
+        Err(error) => Availability::Missing {
+            what: error.to_string(),
+            hint: error.hint().unwrap_or_default().to_owned(),
+        },
     }
 }
 
@@ -85,6 +111,12 @@ impl Report for Diagnosis {
                 }
             }
         }
+        lines.push(match &self.gpu {
+            Availability::Ready { version, .. } => format!("{:<13} {version}", "gpu"),
+            Availability::Missing { what, .. } => {
+                format!("{:<13} none, and none is needed to build: {what}", "gpu")
+            }
+        });
         lines.push(match &self.trtexec {
             Availability::Ready { version, library } => {
                 let path = library.as_ref().map(|p| p.display().to_string()).unwrap_or_default();

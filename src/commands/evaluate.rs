@@ -18,10 +18,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
+    candidate::candidate,
     evaluation_file::{EvaluationFile, Judged, StoreId},
     graph_recommender::{GraphRecommender, MOST_ITEMS},
     histories::{self, Reading},
-    parity::{candidate, manifest_config, manifest_options},
+    parity::{manifest_config, manifest_options},
     truth::StoreTruth,
 };
 use crate::{

@@ -6,6 +6,7 @@ mod bench;
 mod bisect;
 mod build_engine;
 mod calibrate;
+mod candidate;
 mod cast;
 #[cfg(feature = "training")]
 mod cluster;

@@ -6,10 +6,7 @@ mod outcome;
 mod page;
 mod record;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use onr_exporter::{
@@ -19,11 +16,9 @@ use onr_exporter::{
 };
 use onr_graphs::{GraphOptions, ModelConfig};
 use onr_requests::CheckOptions;
-#[cfg(feature = "triton")]
-use onr_runtime::backends::triton::TritonBackend;
 use onr_runtime::{
-    backend::{Availability, Backend, RunError},
-    backends::{ort::OrtBackend, tract::TractBackend, trtexec::TrtexecBackend},
+    backend::{Backend, RunError},
+    backends::tract::TractBackend,
     manifest::{Manifest, ManifestError},
     parity::{
         Check, Excuse, Golden, ParityJob, ParityReport, Reference, check, check_golden, check_twin,
@@ -32,7 +27,7 @@ use onr_runtime::{
 };
 
 use self::outcome::{ParityDone, Run, SkippedBackend};
-use super::parity_pair;
+use super::{candidate::candidate, parity_pair};
 use crate::{
     args::{CandidateArg, ParityArgs, ParityCommand},
     context::{Context, Scratch},
@@ -270,31 +265,6 @@ struct Built {
 
 /// Requests of a batch.
 pub(super) const ROWS: usize = 8;
-
-/// The backend that runs the candidate, if it is here.
-pub(super) fn candidate(
-    which: &CandidateArg,
-    context: &Context,
-) -> Result<Box<dyn Backend>, RunError> {
-    let backend: Box<dyn Backend> = match which {
-        CandidateArg::Ort => Box::new(OrtBackend::new(context.search.clone())),
-        CandidateArg::Tract => Box::new(TractBackend::new()),
-        CandidateArg::Trtexec(path) => {
-            let path = path.clone().unwrap_or_else(|| context.search.trtexec());
-            let progress = context.shared_progress();
-            let go_on = Arc::new(move || progress.advance(0));
-            Box::new(TrtexecBackend::new(path).stopped_by(go_on))
-        }
-        #[cfg(feature = "triton")]
-        CandidateArg::Triton { server, package } => Box::new(TritonBackend::new(server, package)?),
-    };
-    match backend.availability() {
-        Availability::Ready { .. } => Ok(backend),
-        Availability::Missing { what, hint } => {
-            Err(RunError::Missing { backend: backend.name(), what, hint })
-        }
-    }
-}
 
 /// The manifest's model, which `--model` may repeat but not change.
 fn model(manifest: &Manifest, args: &ParityArgs, dir: &Path) -> anyhow::Result<ModelConfig> {

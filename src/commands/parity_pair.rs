@@ -13,7 +13,7 @@ use onr_runtime::{
     tensor::Feeds,
 };
 
-use super::parity::candidate;
+use super::candidate::candidate;
 use crate::{
     args::{PairArgs, ParityArgs},
     context::Context,

@@ -11,10 +11,7 @@ use onr_device::{Device, cuda::CudaDriver};
 
 pub use self::library::TensorRtEngines;
 use super::engine::EngineBackend;
-use crate::{
-    backend::RunError,
-    builders::{TensorRt, tensorrt as builder},
-};
+use crate::{backend::RunError, builders::TensorRt};
 
 /// How plans are run.
 #[derive(Debug, Clone)]
@@ -47,7 +44,7 @@ impl TensorRt {
         let own_recordings = if cfg!(feature = "tensorrt") { options.recordings } else { 0 };
         let engines = Arc::new(TensorRtEngines::new(version.to_string(), options.cache));
         let open = move || Ok(Device::new(CudaDriver::open(options.device)?, Device::IDLE));
-        let kind = (builder::KIND, version.to_string());
+        let kind = (Self::KIND, version.to_string());
         Ok(EngineBackend::new(Self::NAME, kind, engines, open).with_recordings(own_recordings))
     }
 }

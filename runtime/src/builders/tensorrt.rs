@@ -48,8 +48,6 @@ use crate::{
 
 const NAME: &str = BOUND.name;
 
-/// The kind of plan that this build makes and runs.
-pub(crate) const KIND: PlanKind = BOUND.kind;
 /// The library that this build binds, in sentences.
 pub(crate) const TITLE: &str = BOUND.title;
 
@@ -63,6 +61,9 @@ pub struct TensorRt {
 impl TensorRt {
     /// The word of `--builder` for it: which of the two this build has.
     pub const NAME: &str = NAME;
+
+    /// The kind of its plans.
+    pub const KIND: PlanKind = BOUND.kind;
 
     /// The GPUs that TensorRT for RTX compiles for. Hopper (`sm90`) is not among them.
     pub const TARGETS: [Target; 6] =
