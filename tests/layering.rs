@@ -39,7 +39,6 @@ const ALLOWED: [(&str, &str, &[&str]); 17] = [
         &["onr-graphs", "onr-exporter", "onr-requests", "onr-runtime", "onr-kserve"],
     ),
     ("onr-load", "load", &[]),
-    ("onr-device", "device", &["onr-graphs"]),
     (
         "onr-mutation",
         "mutation",
@@ -52,10 +51,12 @@ const ALLOWED: [(&str, &str, &[&str]); 17] = [
             "onr-runtime",
         ],
     ),
+    ("onr-device", "device", &["onr-graphs"]),
     (
         "onr",
         ".",
         &[
+            "onr-device",
             "onr-graphs",
             "onr-onnx",
             "onr-calibration",

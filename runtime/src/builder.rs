@@ -31,11 +31,11 @@ pub trait EngineBuilder: Sync {
     /// Can it work here? The version is that of the library or tool.
     fn availability(&self) -> Availability;
 
-    /// Refuses targets that this builder cannot compile for, before any work is done.
+    /// Refuses targets that this builder cannot compile for, before any work is done. None: its default ones.
     ///
     /// # Errors
     /// [`EngineError::Target`], which names the way out.
-    fn check_targets(&self, targets: &[Target]) -> Result<(), EngineError>;
+    fn check_targets(&self, targets: &[Target], weights: PlanWeights) -> Result<(), EngineError>;
 
     /// Compiles one graph. The plan is written to `job.plan` (a temporary path of the caller, who
     /// renames it once everything is well).
@@ -67,6 +67,29 @@ pub struct BuildJob<'a> {
     pub targets: &'a [Target],
     /// Most scratch memory that a kernel may use, in bytes.
     pub workspace: Option<u64>,
+    /// What becomes of the weights.
+    pub weights: PlanWeights,
+}
+
+/// What a plan does with weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlanWeights {
+    /// They are in the plan, for good: kernels may be made for their values.
+    #[default]
+    Fixed,
+    /// They are in the plan, and may be exchanged.
+    Refittable,
+    /// They are to be put in before the plan runs.
+    Stripped,
+}
+
+impl PlanWeights {
+    /// Are they for good? What the manifest need not say.
+    #[must_use]
+    pub fn fixed(&self) -> bool {
+        *self == Self::Fixed
+    }
 }
 
 /// Which TensorRT a plan belongs to.
@@ -108,6 +131,9 @@ pub struct BuiltEngine {
     pub products: Vec<PlannedProduct>,
     /// Warnings of TensorRT's log, in order, without repeats.
     pub warnings: Vec<String>,
+    /// What the plan does with weights.
+    #[serde(default, skip_serializing_if = "PlanWeights::fixed")]
+    pub weights: PlanWeights,
     /// Seconds spent inside TensorRT.
     pub seconds: f64,
 }

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use onr_calibration::Method;
 use onr_exporter::quantize::{Format, Part, TableFormat};
 use onr_graphs::{Filter, IdType, ItemInput, Precision};
-use onr_runtime::builders::TensorRt;
+use onr_runtime::{builder::PlanWeights, builders::TensorRt};
 
 use super::{backend::CandidateArg, pair::PairArgs};
 
@@ -372,7 +372,50 @@ pub(crate) struct BuildEngineArgs {
     /// Most scratch memory of a kernel, in MiB
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
     pub(crate) workspace: Option<u64>,
+    /// Let `onr refit` exchange the weights of the plans later. TensorRT for RTX compiles such plans for one --target
+    #[arg(long, conflicts_with = "strip_weights")]
+    pub(crate) refit: bool,
+    /// Leave the weights out of the plans: `onr refit` puts them in
+    #[arg(long)]
+    pub(crate) strip_weights: bool,
     /// External item ids, carried along [default: vocab.json beside --requests]
     #[arg(long, value_name = "JSON")]
     pub(crate) vocab: Option<PathBuf>,
+}
+
+impl BuildEngineArgs {
+    /// What becomes of the weights.
+    pub(crate) const fn plan_weights(&self) -> PlanWeights {
+        match (self.refit, self.strip_weights) {
+            (_, true) => PlanWeights::Stripped,
+            (true, false) => PlanWeights::Refittable,
+            (false, false) => PlanWeights::Fixed,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onr build-engine --model model.toml --weights monday.safetensors --refit --out engine
+  onr refit engine --weights tuesday.safetensors --requests requests.jsonl
+  onr refit engine --weights tuesday.safetensors --out engine-tuesday
+
+The checkpoint must be of the same model: other weights, or new fake items after `onr cluster`. Graphs are exported and
+proved first, plans are refitted on a GPU of this machine and proved there; only then is anything replaced.")]
+pub(crate) struct RefitArgs {
+    /// Directory that `onr build-engine --refit` or `--strip-weights` wrote
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The new checkpoint: a safetensors file or the index of a sharded one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: PathBuf,
+    #[command(flatten)]
+    pub(crate) requests: RequestArgs,
+    /// Directory for the result [default: DIR itself]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Number of the GPU
+    #[arg(long, value_name = "GPU", default_value_t = 0)]
+    pub(crate) device: usize,
 }

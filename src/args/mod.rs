@@ -24,7 +24,7 @@ pub(crate) use bench::{BenchArgs, SpacingArg};
 pub(crate) use build::RequestArgs;
 pub(crate) use build::{
     AccuracyArgs, BuildEngineArgs, ExportArgs, ExportChoiceArgs, IoPrecisionArg, ParityArgs,
-    ParityCommand, RecordArgs,
+    ParityCommand, RecordArgs, RefitArgs,
 };
 pub(crate) use data::{
     ExportItemsArgs, ImportArgs, InitArgs, InspectArgs, ItemTypeArg, RequestsArgs, VerifyArgs,
@@ -115,6 +115,8 @@ pub(crate) enum Command {
     Accuracy(AccuracyArgs),
     /// Export, prove parity and compile TensorRT plans: the main job
     BuildEngine(Box<BuildEngineArgs>),
+    /// Put the weights of another checkpoint into plans, on a GPU, without building them anew
+    Refit(RefitArgs),
     /// Check whether a package of a directory would load and serve in a Triton that is there
     Preflight(PreflightArgs),
     /// Put graphs or plans where a server loads them

@@ -57,7 +57,7 @@ pub(crate) struct EnginesBuilt {
 pub(crate) fn run(args: &BuildEngineArgs, context: &Context) -> anyhow::Result<EnginesBuilt> {
     let targets = targets(&args.target)?;
     let builder = builder(&args.builder, context)?;
-    builder.check_targets(&targets)?;
+    builder.check_targets(&targets, args.plan_weights())?;
     if let Availability::Missing { what, hint } = builder.availability() {
         return Err(EngineError::Missing { builder: builder.name(), what, hint }.into());
     }
@@ -183,6 +183,7 @@ impl Build<'_> {
             profile,
             targets: &self.targets,
             workspace: self.args.workspace.map(|mib| mib << 20),
+            weights: self.args.plan_weights(),
         };
         let built = self.builder.build(&job, self.context.progress())?;
         manifest.files.insert(name, artifact::hash_file(job.plan)?);

@@ -30,7 +30,7 @@ pub(super) fn candidate(
             let go_on = Arc::new(move || progress.advance(0));
             Box::new(TrtexecBackend::new(path).stopped_by(go_on))
         }
-        CandidateArg::Engine { kind, device } => Box::new(engine(*kind, *device, context)?),
+        CandidateArg::Engine { kind, device } => Box::new(own_engine(*kind, *device, context)?),
         #[cfg(feature = "triton")]
         CandidateArg::Triton { server, package } => Box::new(TritonBackend::new(server, package)?),
     };
@@ -43,7 +43,11 @@ pub(super) fn candidate(
 }
 
 /// Plans in this process, on a GPU of this machine.
-fn engine(kind: PlanKind, device: usize, context: &Context) -> Result<EngineBackend, RunError> {
+pub(super) fn own_engine(
+    kind: PlanKind,
+    device: usize,
+    context: &Context,
+) -> Result<EngineBackend, RunError> {
     if kind != TensorRt::KIND {
         let (backend, hint) = match kind {
             PlanKind::TensorrtRtx => ("tensorrt-rtx", "build it without `--features tensorrt`"),

@@ -34,6 +34,7 @@ mod parity_pair;
 mod precision_report;
 mod preflight;
 mod quantize;
+mod refit;
 mod requests;
 #[cfg(feature = "training")]
 mod simulate;
@@ -77,6 +78,7 @@ pub(crate) fn run(command: Command, detail: Detail, context: &Context) -> anyhow
         Command::Bisect(args) => Shown::of(&bisect::run(&args, context)?, detail),
         Command::Accuracy(args) => Shown::of(&accuracy::run(&args, context)?, detail),
         Command::BuildEngine(args) => Shown::of(&build_engine::run(&args, context)?, detail),
+        Command::Refit(args) => Shown::of(&refit::run(&args, context)?, detail),
         Command::Preflight(args) => Shown::of(&preflight::run(&args)?, detail),
         Command::Package(args) => Shown::of(&package::run(&args, context)?, detail),
         #[cfg(feature = "triton")]

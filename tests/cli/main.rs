@@ -8,6 +8,7 @@ mod bench;
 mod bisect;
 mod ci;
 mod deployed;
+mod device;
 mod directories;
 mod disk;
 mod help;

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use insta::assert_snapshot;
 use onr_runtime::{
-    builder::{BuiltEngine, NetworkSummary, PlanKind},
+    builder::{BuiltEngine, NetworkSummary, PlanKind, PlanWeights},
     manifest::Manifest,
 };
 use serde_json::Value;
@@ -29,6 +29,7 @@ fn pretend_plans(world: &World, kind: PlanKind, version: &str, target: &str) {
         let record = onr_exporter::artifact::write(&dir.join(&name), b"no plan").unwrap();
         manifest.files.insert(name, record);
         let built = BuiltEngine {
+            weights: PlanWeights::Fixed,
             kind,
             builder: "test".into(),
             version: version.into(),

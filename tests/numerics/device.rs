@@ -10,17 +10,20 @@ use std::{
     thread,
 };
 
+use bytes::Bytes;
 use onr_device::{
     Address, Binding, Context, Device, DeviceError, DeviceInfo, Engine, Engines, Handle, Weights,
     host::{HostDriver, HostMemory},
 };
+use onr_exporter::init;
 use onr_exporter::{Silent, TensorInfo, artifact, onnx::OnnxFile};
 use onr_graphs::{Attention, DType, GraphKind, GraphOptions, Precision, Profile};
+use onr_onnx::Model;
 use onr_requests::{Limits, Request, random_requests};
 use onr_runtime::{
     backend::{Availability, Backend, RunError, Session},
     backends::{engine::EngineBackend, tract::TractBackend},
-    builder::{BuiltEngine, NetworkSummary, PlanKind},
+    builder::{BuiltEngine, NetworkSummary, PlanKind, PlanWeights},
     manifest::Manifest,
     parity::{Coded, ParityJob, ParityReport, Reference, check},
     tensor::{Feeds, HostTensor, Value, Values},
@@ -28,7 +31,7 @@ use onr_runtime::{
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
-use crate::support::{Users, World, config, failures, ort};
+use crate::support::{Users, World, config, export_to, failures, ort};
 
 const VERSION: &str = "1.2.3";
 
@@ -90,8 +93,21 @@ impl Engines for OnnxEngines {
         }))
     }
 
-    fn refit(&self, _: &[u8], _: &Weights<'_>) -> Result<Vec<u8>, DeviceError> {
-        Err(DeviceError::Plan { reason: "weights lie in the file".into() })
+    /// A file beside the plan's with these weights in it.
+    fn refit(&self, plan: &[u8], weights: &Weights<'_>) -> Result<Vec<u8>, DeviceError> {
+        let refuse = |reason: String| DeviceError::Plan { reason };
+        let file = PathBuf::from(String::from_utf8_lossy(plan).into_owned());
+        let mut model = Model::open(&file).map_err(|error| refuse(error.to_string()))?;
+        model.inline().map_err(|error| refuse(error.to_string()))?;
+        for tensor in &mut model.graph_mut().initializer {
+            let name = tensor.label().to_owned();
+            let given = weights.iter().find(|(given, ..)| *given == name);
+            let (_, _, bytes) = given.ok_or_else(|| refuse(format!("it also needs {name}")))?;
+            tensor.raw_data = Some(Bytes::copy_from_slice(bytes));
+        }
+        let fresh = file.with_extension("refitted.onnx");
+        fs::write(&fresh, model.encode()).map_err(|error| refuse(error.to_string()))?;
+        Ok(fresh.to_str().unwrap().into())
     }
 }
 
@@ -181,6 +197,7 @@ fn engine(kind: PlanKind, targets: &[&str]) -> BuiltEngine {
         },
         products: Vec::new(),
         warnings: Vec::new(),
+        weights: PlanWeights::Refittable,
         seconds: 0.0,
     }
 }
@@ -465,4 +482,45 @@ fn a_device_that_is_not_there_or_full_says_so() {
     encode.run(&feeds(1)).unwrap();
     let info = DeviceInfo { ..device.device().unwrap().info().clone() };
     assert_eq!(info.target(), "sm0");
+}
+
+/// The plans of one checkpoint with the weights of another answer as the other's graphs do.
+#[test]
+fn a_refit_gives_the_answers_of_the_new_checkpoint() {
+    let open = Open::new(10);
+    let other = tempfile::tempdir().unwrap();
+    let weights = other.path().join("other.safetensors");
+    init(&open.world.config, 77, &weights, &Silent).unwrap();
+    let exported = export_to(&open.world.config, &open.world.options, &weights, other.path());
+    for (old, new) in open.world.exported.graphs.iter().zip(&exported.graphs) {
+        assert_eq!(
+            old.file.sha256, new.file.sha256,
+            "{}: the same graph, weights lie elsewhere",
+            old.name
+        );
+    }
+    let state = open.state(3);
+    let before = chain(&mut open.sessions(), &open.inputs, &state, true);
+    let dir = open.world.dir.path();
+    for graph in &exported.graphs {
+        let (plan, onnx) = (format!("{}.plan", graph.name), format!("{}.onnx", graph.name));
+        let fresh = other.path().join(&plan);
+        open.device.refit(&dir.join(&plan), &other.path().join(onnx), &fresh).unwrap();
+        fs::copy(&fresh, dir.join(&plan)).unwrap();
+    }
+    // A backend keeps what it has loaded; this one loads the new plans.
+    let fresh = backend(&open.driver, PlanKind::Tensorrt);
+    let again = Open { device: fresh, ..open };
+    let after = chain(&mut again.sessions(), &again.inputs, &state, true);
+    assert_ne!(after, before);
+    let mut plain = BTreeMap::new();
+    for kind in [GraphKind::Encode, GraphKind::Generate, GraphKind::Rank] {
+        let file = other.path().join(format!("{}.onnx", kind.name()));
+        plain.insert(kind, ort().open(&file).unwrap());
+    }
+    assert_eq!(chain(&mut plain, &again.inputs, &state, false), after);
+
+    let told =
+        again.device.refit(&other.path().join("nothing.plan"), &weights, &weights).unwrap_err();
+    assert!(matches!(told, RunError::Load { .. }), "{told}");
 }

@@ -3,7 +3,7 @@
 use onr_exporter::{ExportedGraph, Silent};
 use onr_graphs::{Attention, Dim, GraphKind, GraphOptions, Precision, Profile, build};
 use onr_runtime::{
-    builder::{BuildJob, BuiltEngine, EngineBuilder, PlanKind},
+    builder::{BuildJob, BuiltEngine, EngineBuilder, PlanKind, PlanWeights},
     builders::TensorRt,
     libraries::Search,
 };
@@ -28,6 +28,7 @@ fn compile(world: &World, graph: &ExportedGraph, builder: &TensorRt) -> BuiltEng
         profile: &Profile::for_model(world.config.max_seq_len),
         targets: &[],
         workspace: None,
+        weights: PlanWeights::Fixed,
     };
     let built = builder.build(&job, &Silent).unwrap_or_else(|e| panic!("{}: {e}", graph.name));
     assert!(std::fs::read(&plan).unwrap().starts_with(b"vtrt"));

@@ -43,6 +43,12 @@ pub enum PackageError {
         /// The directory.
         dir: PathBuf,
     },
+    /// Plans that cannot run yet.
+    #[error("{dir} has plans without weights", dir = dir.display())]
+    StrippedPlans {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// Graphs without plans.
     #[error("{dir} has no plan of {graphs}", dir = dir.display(), graphs = graphs.join(", "))]
     NoPlans {
@@ -180,6 +186,9 @@ impl PackageError {
             Self::RtxPlans { .. } => {
                 "build with `--builder trtexec=PATH` in the container of the deployment, or choose \
                  `--backend onnxruntime` or `--backend python`"
+            }
+            Self::StrippedPlans { .. } => {
+                "`onr refit` puts them in, on a GPU of the deployment's kind"
             }
             Self::NoPlans { .. } => {
                 "`onr build-engine --builder trtexec=PATH` compiles them in the container of the deployment; \

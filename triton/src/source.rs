@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use onr_exporter::{ExportedGraph, artifact::FileRecord};
 use onr_graphs::{GraphOptions, ModelConfig, Profile};
 use onr_runtime::{
-    builder::{PlanKind, Target},
+    builder::{PlanKind, PlanWeights, Target},
     manifest::{MANIFEST_FILE, Manifest, ManifestError},
 };
 
@@ -69,13 +69,13 @@ impl Source {
     }
 
     /// # Errors
-    /// [`PackageError::RtxPlans`], [`PackageError::NoPlans`].
+    /// [`PackageError::RtxPlans`], [`PackageError::NoPlans`], [`PackageError::StrippedPlans`].
     pub(crate) fn expect_plans(&self) -> Result<(), PackageError> {
-        let graphs = self.without_plan();
+        let (graphs, dir) = (self.without_plan(), self.dir.clone());
         if graphs.is_empty() {
-            return Ok(());
+            let bare = self.manifest.engines.values().any(|e| e.weights == PlanWeights::Stripped);
+            return if bare { Err(PackageError::StrippedPlans { dir }) } else { Ok(()) };
         }
-        let dir = self.dir.clone();
         let rtx = self.manifest.engines.values().any(|e| e.kind == PlanKind::TensorrtRtx);
         Err(if rtx {
             PackageError::RtxPlans { dir }

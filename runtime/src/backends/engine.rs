@@ -3,6 +3,8 @@
 //! `open("graphs/encode.onnx")` is the plan that `graphs/onr.json` has of it. A plan is loaded once; each session is a
 //! context of its own.
 
+mod refit;
+
 use std::{
     borrow::Cow,
     collections::BTreeMap,

@@ -4,6 +4,8 @@ mod cache;
 mod engine;
 mod library;
 mod names;
+#[cfg(test)]
+mod tests;
 
 use std::{path::PathBuf, sync::Arc};
 

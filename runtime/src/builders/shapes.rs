@@ -57,6 +57,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::builder::PlanWeights;
 
     #[test]
     fn affine_sizes_resolve_and_fixed_inputs_are_left_out() {
@@ -72,6 +73,7 @@ mod tests {
             profile: &Profile::for_model(16).with("batch=1:2:4").unwrap(),
             targets: &[],
             workspace: None,
+            weights: PlanWeights::Fixed,
         };
         let past = InputShapes {
             name: "past".to_owned(),

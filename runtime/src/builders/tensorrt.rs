@@ -25,6 +25,7 @@ use std::{
     time::Instant,
 };
 
+use onr_device::cuda::CudaDriver;
 use onr_exporter::progress::Progress;
 use onr_onnx::{ElemType, Model, elem_types};
 
@@ -41,8 +42,8 @@ use super::{
 use crate::{
     backend::Availability,
     builder::{
-        BuildJob, BuiltEngine, EngineBuilder, EngineError, NetworkSummary, PlanKind, Target,
-        check_capability, list_targets,
+        BuildJob, BuiltEngine, EngineBuilder, EngineError, NetworkSummary, PlanKind, PlanWeights,
+        Target, check_capability, list_targets,
     },
 };
 
@@ -114,7 +115,8 @@ impl EngineBuilder for TensorRt {
         }
     }
 
-    fn check_targets(&self, targets: &[Target]) -> Result<(), EngineError> {
+    fn check_targets(&self, targets: &[Target], weights: PlanWeights) -> Result<(), EngineError> {
+        check_weights(targets, weights)?;
         let Some(target) = targets.iter().find(|t| !BOUND.targets.contains(t)) else {
             return Ok(());
         };
@@ -137,7 +139,7 @@ impl EngineBuilder for TensorRt {
         job: &BuildJob<'_>,
         progress: &dyn Progress,
     ) -> Result<BuiltEngine, EngineError> {
-        self.check_targets(job.targets)?;
+        self.check_targets(job.targets, job.weights)?;
         fs::metadata(job.onnx)
             .map_err(|cause| EngineError::File { file: job.onnx.to_owned(), cause })?;
         let shapes = dynamic_inputs(job)?;
@@ -164,9 +166,35 @@ impl EngineBuilder for TensorRt {
             targets: targets.iter().map(Target::to_string).collect(),
             network,
             warnings: log.warnings,
+            weights: job.weights,
             seconds: began.elapsed().as_secs_f64(),
         })
     }
+}
+
+/// Plans that take other weights are compiled for one GPU at a time, and only where there is a driver: TensorRT for RTX
+/// 1.7 fails inside for two targets, and without a driver, whichever of its flags for refitting is set.
+fn check_weights(targets: &[Target], weights: PlanWeights) -> Result<(), EngineError> {
+    let list = if targets.is_empty() { BOUND.default_targets } else { targets };
+    if weights.fixed() {
+        return Ok(());
+    }
+    if list.len() > 1 {
+        return Err(EngineError::Target {
+            builder: NAME,
+            target: list_targets(list),
+            reason: "a plan that takes other weights is for one GPU".to_owned(),
+            hint: "name it with --target, as in `--target sm89`".to_owned(),
+        });
+    }
+    CudaDriver::open(0).map(drop).map_err(|error| EngineError::Missing {
+        builder: NAME,
+        what: error.to_string(),
+        hint:
+            "plans that take other weights are compiled where there is a GPU; without --refit and \
+               --strip-weights none is needed"
+                .to_owned(),
+    })
 }
 
 fn no_gpu(what: String) -> EngineError {

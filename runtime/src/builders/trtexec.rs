@@ -32,8 +32,8 @@ use super::{
 use crate::{
     backend::Availability,
     builder::{
-        BuildJob, BuiltEngine, EngineBuilder, EngineError, NetworkSummary, PlanKind, Target,
-        list_targets,
+        BuildJob, BuiltEngine, EngineBuilder, EngineError, NetworkSummary, PlanKind, PlanWeights,
+        Target, list_targets,
     },
 };
 
@@ -111,7 +111,7 @@ impl EngineBuilder for Trtexec {
     }
 
     /// Refuses every list but the empty one.
-    fn check_targets(&self, targets: &[Target]) -> Result<(), EngineError> {
+    fn check_targets(&self, targets: &[Target], _: PlanWeights) -> Result<(), EngineError> {
         if targets.is_empty() {
             return Ok(());
         }
@@ -128,7 +128,7 @@ impl EngineBuilder for Trtexec {
         job: &BuildJob<'_>,
         progress: &dyn Progress,
     ) -> Result<BuiltEngine, EngineError> {
-        self.check_targets(job.targets)?;
+        self.check_targets(job.targets, job.weights)?;
         fs::metadata(job.onnx)
             .map_err(|cause| EngineError::File { file: job.onnx.to_owned(), cause })?;
         let missing = |Unusable { what, hint }| EngineError::Missing { builder: NAME, what, hint };
@@ -147,6 +147,7 @@ impl EngineBuilder for Trtexec {
             targets: output.device.iter().map(Target::to_string).collect(),
             network: NetworkSummary::default(),
             warnings: output.log.warnings,
+            weights: job.weights,
             seconds: began.elapsed().as_secs_f64(),
         })
     }

@@ -198,9 +198,9 @@ fn can_package(packaged: &Result<Package, PackageError>) -> Check {
         Err(error) => {
             let told = match error {
                 PackageError::Type { .. } => Some(CheckName::Types),
-                PackageError::RtxPlans { .. } | PackageError::NoPlans { .. } => {
-                    Some(CheckName::PlanKind)
-                }
+                PackageError::RtxPlans { .. }
+                | PackageError::NoPlans { .. }
+                | PackageError::StrippedPlans { .. } => Some(CheckName::PlanKind),
                 PackageError::Profiles { .. } | PackageError::Options { .. } => {
                     Some(CheckName::Profiles)
                 }

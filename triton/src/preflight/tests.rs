@@ -6,7 +6,7 @@ use onr_exporter::{ExportedGraph, TensorInfo, artifact::FileRecord};
 use onr_graphs::{Attention, GraphOptions, ModelConfig, Profile};
 use onr_kserve as kserve;
 use onr_runtime::{
-    builder::{BuiltEngine, NetworkSummary, PlanKind},
+    builder::{BuiltEngine, NetworkSummary, PlanKind, PlanWeights},
     manifest::Manifest,
 };
 
@@ -65,6 +65,7 @@ fn with_plans(kind: PlanKind, version: &str, targets: &[&str]) -> Source {
     let mut source = source();
     for name in ["encode", "oneranker"] {
         let built = BuiltEngine {
+            weights: PlanWeights::Fixed,
             kind,
             builder: "test".into(),
             version: version.into(),

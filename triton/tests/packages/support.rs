@@ -10,7 +10,7 @@ use onr_exporter::{Checkpoint, ExportJob, Silent, artifact, export, init};
 use onr_graphs::{Attention, GraphKind, GraphOptions, ItemInput, ModelConfig, Profile};
 use onr_requests::{Limits, Request, random_requests};
 use onr_runtime::{
-    builder::{BuiltEngine, NetworkSummary, PlanKind},
+    builder::{BuiltEngine, NetworkSummary, PlanKind, PlanWeights},
     manifest::Manifest,
 };
 use onr_triton::{
@@ -147,6 +147,7 @@ pub(crate) fn pretend_plans(dir: &Path, kind: PlanKind, targets: &[&str]) {
         let record = artifact::write(&dir.join(&name), bytes.as_bytes()).unwrap();
         manifest.files.insert(name, record);
         let built = BuiltEngine {
+            weights: PlanWeights::Fixed,
             kind,
             builder: "test".into(),
             version: "10.3.0".into(),

@@ -18,7 +18,7 @@ use onr_graphs::{Dim, Profile};
 use super::TrtexecBackend;
 use crate::{
     backend::{Backend, RunError, Session},
-    builder::{BuildJob, EngineBuilder, PlanKind},
+    builder::{BuildJob, EngineBuilder, PlanKind, PlanWeights},
     builders::{
         Trtexec,
         trtexec::tests::standin::{Standin, script},
@@ -50,6 +50,7 @@ impl Built {
             profile: &profile,
             targets: &[],
             workspace: None,
+            weights: PlanWeights::Fixed,
         };
         let engine = Trtexec::new(whole.program()).build(&job, &Silent).unwrap();
         let mut manifest = Manifest::of_file(&profile);

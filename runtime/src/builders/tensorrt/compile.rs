@@ -7,7 +7,7 @@ use std::{
 };
 
 use trtx::{
-    Builder, BuilderConfig, MemoryPoolType, OnnxParser, OptProfileSelector,
+    Builder, BuilderConfig, BuilderFlag, MemoryPoolType, OnnxParser, OptProfileSelector,
     optimization_profile::OptimizationProfile, trtx_sys::Dims,
 };
 
@@ -19,7 +19,7 @@ use super::{
     network::{check_inputs, summarize},
     supervise::{Event, Link},
 };
-use crate::builder::{BuildJob, NetworkSummary, Target};
+use crate::builder::{BuildJob, NetworkSummary, PlanWeights, Target};
 
 /// `NetworkDefinitionCreationFlag::kSTRONGLY_TYPED` of TensorRT for RTX and of TensorRT 11, as a bit. The only kind of
 /// network that these libraries still build; `trtx` calls the bit `EXPLICIT_BATCH`.
@@ -106,6 +106,12 @@ fn configure(config: &mut BuilderConfig<'_>, work: &Work<'_>, link: &Link) -> Re
     if let Some(bytes) = work.job.workspace {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         config.set_memory_pool_limit(MemoryPoolType::kWORKSPACE, bytes);
+    }
+    if !work.job.weights.fixed() {
+        config.set_flag(BuilderFlag::kREFIT);
+    }
+    if work.job.weights == PlanWeights::Stripped {
+        config.set_flag(BuilderFlag::kSTRIP_PLAN);
     }
     Ok(config.set_progress_monitor(Box::new(Monitor::new(link.clone())))?)
 }

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use self::onnx::{Axis, F16, F32, Graph, raw};
 use super::*;
+use crate::builder::PlanWeights;
 use crate::libraries::Search;
 
 fn rtx() -> TensorRt {
@@ -54,6 +55,7 @@ impl Case {
             profile: &Profile::for_model(16),
             targets: &self.targets,
             workspace: Some(64 << 20),
+            weights: PlanWeights::Fixed,
         };
         rtx().build(&job, progress)
     }

@@ -6,7 +6,7 @@ use onr_onnx::ElemType;
 
 use super::{NAME, contents::Contents, program::About, version::Version};
 use crate::{
-    builder::{BuildJob, EngineError},
+    builder::{BuildJob, EngineError, PlanWeights},
     builders::shapes::{InputShapes, dynamic_inputs},
 };
 
@@ -22,6 +22,7 @@ pub(super) fn build(about: &About, job: &BuildJob<'_>) -> Result<Vec<OsString>, 
         }
     }
     typing(about.version, job)?.into_iter().for_each(&mut add);
+    weights(about.version, job)?.into_iter().for_each(|flag| add(flag.to_owned()));
     add("--skipInference".to_owned());
     if let Some(bytes) = job.workspace {
         add(format!("--memPoolSize=workspace:{}", mebibytes(bytes)));
@@ -74,6 +75,22 @@ pub(crate) struct RunInput<'a> {
 /// The characters at which `trtexec` splits what names inputs.
 pub(crate) fn carries(name: &str) -> bool {
     !name.contains([',', ':', '\'', '='])
+}
+
+/// Flags that say what becomes of the weights. With both, a stripped plan takes any weights; with the second alone it
+/// would take those that it was built with.
+fn weights(version: Version, job: &BuildJob<'_>) -> Result<Vec<&'static str>, EngineError> {
+    match job.weights {
+        PlanWeights::Fixed => Ok(Vec::new()),
+        PlanWeights::Refittable => Ok(vec!["--refit"]),
+        PlanWeights::Stripped if version.major < 10 => Err(unsupported(
+            version,
+            job,
+            "plans without weights came with TensorRT 10".to_owned(),
+            "use --refit, which keeps them in the plan, or the trtexec of TensorRT 10 or later",
+        )),
+        PlanWeights::Stripped => Ok(vec!["--refit", "--stripWeights"]),
+    }
 }
 
 /// Flags that have TensorRT compute in the types of the graph.

@@ -24,6 +24,7 @@ use tempfile::TempDir;
 
 use self::standin::{script, turn};
 use super::*;
+use crate::builder::PlanWeights;
 
 /// A folder with a stand-in, an ONNX file and a place for the plan.
 struct Bench {
@@ -32,6 +33,7 @@ struct Bench {
     tool: Trtexec,
     inputs: Vec<(String, Vec<Dim>)>,
     workspace: Option<u64>,
+    weights: PlanWeights,
 }
 
 impl Bench {
@@ -55,7 +57,14 @@ impl Bench {
             ("past_key_values.0.key".to_owned(), vec![Dim::named("batch"), Dim::Fixed(2)]),
             ("scale".to_owned(), vec![Dim::Fixed(1)]),
         ];
-        Self { _turn: turn, folder, tool: Trtexec::new(path), inputs, workspace: Some(1 << 30) }
+        Self {
+            _turn: turn,
+            folder,
+            tool: Trtexec::new(path),
+            inputs,
+            workspace: Some(1 << 30),
+            weights: PlanWeights::Fixed,
+        }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -81,6 +90,7 @@ impl Bench {
                 profile: &Profile::for_model(16),
                 targets,
                 workspace: self.workspace,
+                weights: self.weights,
             },
             progress,
         )

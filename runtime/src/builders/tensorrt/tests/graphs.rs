@@ -6,6 +6,7 @@ use onr_exporter::{
 use onr_graphs::{Dim, GraphKind, GraphOptions, Precision, Profile};
 
 use super::{rtx, *};
+use crate::builder::PlanWeights;
 
 const MODEL: &str = r#"[model]
 n_items = 100
@@ -46,6 +47,37 @@ fn symbolic(tensor: &TensorInfo) -> (String, Vec<Dim>) {
     (tensor.name.clone(), tensor.shape.iter().map(dim).collect())
 }
 
+/// On a machine with a GPU the other half is `make gpu-check`.
+#[test]
+fn plans_that_take_other_weights_need_a_driver() {
+    let folder = TempDir::new().unwrap();
+    let exported = export_all("hstu", Precision::F16, folder.path());
+    let graph = &exported.graphs[0];
+    let inputs: Vec<_> = graph.inputs.iter().map(symbolic).collect();
+    for weights in [PlanWeights::Refittable, PlanWeights::Stripped] {
+        let job = BuildJob {
+            graph: &graph.name,
+            onnx: &folder.path().join(format!("{}.onnx", graph.name)),
+            plan: &folder.path().join(format!("{}.plan", graph.name)),
+            inputs: &inputs,
+            profile: &Profile::for_model(8),
+            targets: &[Target(89)],
+            workspace: None,
+            weights,
+        };
+        match (CudaDriver::open(0), rtx().build(&job, &Silent)) {
+            (Err(cause), Err(EngineError::Missing { what, .. })) => {
+                assert_eq!(what, cause.to_string())
+            }
+            (Ok(_), Ok(built)) => assert_eq!(built.weights, weights),
+            (driver, found) => panic!("{driver:?}: {found:?}"),
+        }
+        let two = BuildJob { targets: &[Target(86), Target(89)], ..job };
+        let told = rtx().build(&two, &Silent).unwrap_err().to_string();
+        assert!(told.contains("a plan that takes other weights is for one GPU"), "{told}");
+    }
+}
+
 /// Exports, builds for the default targets, and compares what TensorRT read with what was written.
 fn check(attention: &str, precision: Precision) {
     let folder = TempDir::new().unwrap();
@@ -61,6 +93,7 @@ fn check(attention: &str, precision: Precision) {
             profile: &Profile::for_model(8),
             targets: &[],
             workspace: None,
+            weights: PlanWeights::Fixed,
         };
         let built = rtx().build(&job, &Silent).unwrap_or_else(|e| panic!("{e}"));
         assert!(fs::read(job.plan).unwrap().starts_with(b"vtrt"), "{}", graph.name);

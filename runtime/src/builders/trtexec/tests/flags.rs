@@ -7,7 +7,7 @@ use onr_graphs::{Dim, Profile};
 
 use super::super::Trtexec;
 use super::standin::Standin;
-use crate::builder::{BuildJob, BuiltEngine, EngineBuilder, EngineError};
+use crate::builder::{BuildJob, BuiltEngine, EngineBuilder, EngineError, PlanWeights};
 
 const TABLES: [&str; 5] = ["8.6", "9", "10.0", "10.late", "11.1"];
 
@@ -16,6 +16,15 @@ fn build(
     precision: &str,
     dynamic: bool,
     workspace: Option<u64>,
+) -> Result<BuiltEngine, EngineError> {
+    build_with(standin, (precision, dynamic), workspace, PlanWeights::Fixed)
+}
+
+fn build_with(
+    standin: &Standin,
+    (precision, dynamic): (&str, bool),
+    workspace: Option<u64>,
+    weights: PlanWeights,
 ) -> Result<BuiltEngine, EngineError> {
     let onnx = standin.graph(precision, dynamic);
     let infos = OnnxFile::read(&onnx).unwrap().inputs;
@@ -30,6 +39,7 @@ fn build(
         profile: &Profile::for_model(16),
         targets: &[],
         workspace,
+        weights,
     };
     Trtexec::new(standin.program()).build(&job, &Silent)
 }
@@ -128,6 +138,31 @@ fn eight_has_neither_bf16_nor_fp8() {
 }
 
 #[test]
+fn weights_may_be_exchanged_or_left_out() {
+    for table in TABLES {
+        let standin = Standin::new(table, "");
+        let built = build_with(&standin, ("fp32", true), None, PlanWeights::Refittable).unwrap();
+        assert_eq!(built.weights, PlanWeights::Refittable);
+        assert!(typing(&standin).contains("--refit"), "{table}");
+        let stripped = build_with(&standin, ("fp32", true), None, PlanWeights::Stripped);
+        match table {
+            "8.6" | "9" => {
+                let told = stripped.unwrap_err().to_string();
+                assert!(told.contains("plans without weights came with TensorRT 10"), "{told}");
+            }
+            _ => {
+                stripped.unwrap();
+                let options = typing(&standin);
+                assert!(
+                    options.contains("--refit") && options.contains("--stripWeights"),
+                    "{table}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn a_file_that_is_no_graph_is_refused_before_the_tool_starts() {
     let standin = Standin::new("8.6", "dies");
     let onnx = standin.path("g.onnx");
@@ -140,6 +175,7 @@ fn a_file_that_is_no_graph_is_refused_before_the_tool_starts() {
         profile: &Profile::for_model(16),
         targets: &[],
         workspace: None,
+        weights: PlanWeights::Fixed,
     };
     let error = Trtexec::new(standin.program()).build(&job, &Silent).unwrap_err();
     assert!(matches!(error, EngineError::Onnx(_)), "{error}");

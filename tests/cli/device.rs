@@ -1,0 +1,97 @@
+//! Plans on a GPU of this machine, as far as that can be tested where there is none, and plans that take other weights.
+
+use std::fs;
+
+use onr_device::cuda::CudaDriver;
+use serde_json::Value;
+
+use crate::{
+    support::{BOTH, World},
+    trtexec::standin,
+};
+
+fn build<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["build-engine"], &BOTH[..], &["--graphs", "encode,generate,rank", "--out", "engine"], more]
+        .concat()
+}
+
+fn refit<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["refit", "engine", "--weights", "w.safetensors"], more].concat()
+}
+
+fn manifest(world: &World) -> Value {
+    serde_json::from_slice(&fs::read(world.path("engine/onr.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn without_a_driver_it_is_said_before_anything_runs() {
+    if CudaDriver::open(0).is_ok() {
+        return;
+    }
+    let world = World::new();
+    let none = "tensorrt-rtx is not available: there is no usable CUDA driver";
+    let told = world.refuses(3, &build(&["--refit", "--target", "sm89"]));
+    assert!(
+        told.contains(none) && told.contains("without --refit and --strip-weights none is needed"),
+        "{told}"
+    );
+    world.runs(&build(&[]));
+    let told = world.refuses(3, &["parity", "engine", "--candidate", "tensorrt-rtx"]);
+    assert!(
+        told.contains(none) && told.contains("hint: run on a machine with a GPU and its driver"),
+        "{told}"
+    );
+    // One of several is skipped, unless it must be there.
+    let done = world.runs(&["parity", "engine", "--candidate", "ort,tensorrt-rtx", "--limit", "8"]);
+    assert!(done.out.contains("tensorrt-rtx"), "{}", done.out);
+    let told = world.run(&["parity", "engine", "--require", "tensorrt-rtx", "--limit", "8"]);
+    assert_eq!(told.code, Some(3), "{}", told.err);
+    let told = world.refuses(3, &["parity", "engine", "--candidate", "tensorrt"]);
+    assert!(told.contains("this onr was not built with TensorRT"), "{told}");
+    let told = world.refuses(2, &["parity", "engine", "--candidate", "tensorrt-rtx=first"]);
+    assert!(told.contains("tensorrt-rtx[=GPU]"), "{told}");
+}
+
+#[test]
+fn plans_say_what_becomes_of_their_weights() {
+    let world = World::new();
+    let tool = standin(&world, "10.late", "");
+    let runs = |more: &[&str]| world.runs(&build(&[&["--builder", tool.as_str()], more].concat()));
+    runs(&[]);
+    assert_eq!(manifest(&world)["engines"]["rank"]["weights"], Value::Null, "for good");
+    let told = world.refuses(2, &refit(&[]));
+    assert!(told.contains("encode.plan has its weights for good"), "{told}");
+    assert!(told.contains("hint: build it with `onr build-engine --refit`"), "{told}");
+
+    runs(&["--refit"]);
+    assert_eq!(manifest(&world)["engines"]["rank"]["weights"], "refittable");
+    let told = world.refuses(3, &refit(&[]));
+    assert!(told.contains("this onr was not built with TensorRT"), "{told}");
+    runs(&["--strip-weights"]);
+    assert_eq!(manifest(&world)["engines"]["rank"]["weights"], "stripped");
+    let told = world.refuses(1, &["package", "engine", "--out", "models", "--name", "ads"]);
+    assert!(told.contains("engine has plans without weights"), "{told}");
+    world.refuses(2, &build(&["--strip-weights", "--refit"]));
+    let told = world.refuses(2, &build(&["--refit"]));
+    assert!(told.contains("a plan that takes other weights is for one GPU"), "{told}");
+    assert!(told.contains("hint: name it with --target"), "{told}");
+}
+
+#[test]
+fn what_cannot_be_refitted_is_refused_before_the_gpu_is_asked_for() {
+    let world = World::exported();
+    let told = world.refuses(2, &["refit", "graphs", "--weights", "w.safetensors"]);
+    assert!(told.contains("holds no plans of a checkpoint"), "{told}");
+    let told = world.refuses(1, &["refit", "nowhere", "--weights", "w.safetensors"]);
+    assert!(told.contains("cannot read nowhere/onr.json"), "{told}");
+    let tool = standin(&world, "10.late", "");
+    world.runs(&build(&["--builder", &tool, "--refit", "--tables", "int8"]));
+    let told = world.refuses(2, &refit(&[]));
+    assert!(
+        told.contains("has numbers in 8 bits, whose scales belong to their checkpoint"),
+        "{told}"
+    );
+    fs::write(world.path("engine/rank.plan"), "cut").unwrap();
+    let told = world.refuses(1, &refit(&[]));
+    assert!(told.contains("rank.plan"), "{told}");
+}
