@@ -180,7 +180,7 @@ fn agree(request: &Request, anew: &Answer, got: &Answer, most: f64) {
 /// Requests of many kinds through a service; how often which way was taken.
 fn interleaved(world: &World, backend: &dyn Backend, most: f64) -> BTreeMap<&'static str, usize> {
     // Room for about three of five users.
-    let bound = if world.options.precision == Precision::F32 { 30_000 } else { 20_000 };
+    let bound = if world.options.precision == Precision::F32 { 30_000 } else { 12_000 };
     let store = Arc::new(Store::new(bound));
     let mut service = world.open(backend, &store).unwrap();
     let mut users = Users::new(11, 5, world.config.max_seq_len);

@@ -21,6 +21,7 @@ mod precision;
 mod preflight;
 mod requests;
 mod rewrite;
+mod serve_check;
 mod signals;
 mod support;
 mod training;
