@@ -2,8 +2,9 @@
 //! there, against computing all of them for each request?
 //!
 //! `cargo run --release -p onr-runtime --example kv_passthrough -- [ROUNDS [THREADS..]]` prints a table. Random weights, 256 behaviours,
-//! 8 generator and 2 ranker layers, ONNX Runtime on the CPU. A round runs `encode`, `generate` and `rank` once each; figures are
-//! medians over rounds. What engines give is not copied out, so nothing but their own work is measured.
+//! 8 generator and 2 ranker layers, ONNX Runtime on the CPU. A round runs `encode`, `generate` and `rank` once each; there are so many
+//! of them at least, and two seconds of them. Figures are medians over rounds, the speed-up that of each round's ratio. What engines
+//! give is not copied out, so nothing but their own work is measured.
 
 use std::{
     error::Error,
@@ -116,27 +117,28 @@ impl Exported {
                 let [encode, generate, rank] = KINDS.map(open);
                 let mut stages = [encode?, generate?, rank?];
                 let feeds = self.feeds(&mut stages, batch, candidates)?;
-                let [encode, generate, rank] = medians(&mut stages, &feeds, rounds)?;
-                let (all, rank) = (encode + generate + rank, rank);
-                self.row((threads, batch, candidates), all, rank)?;
+                let taken = measured(&mut stages, &feeds, rounds)?;
+                self.row((threads, batch, candidates), &taken)?;
             }
         }
         Ok(())
     }
 
-    fn row(&self, shape: (usize, usize, usize), all: Duration, rank: Duration) -> io::Result<()> {
+    fn row(&self, shape: (usize, usize, usize), taken: &[Round]) -> io::Result<()> {
         let (threads, batch, candidates) = shape;
         let at = Sizes { batch, seq: BEHAVIOURS, new: 0, kv: BEHAVIOURS, candidates };
         let [encode, generate, ranked] =
             KINDS.map(|kind| flops(&self.config, &self.options, kind, at) as f64);
         let allowed = (encode + generate + ranked) / ranked;
-        let reached = all.as_secs_f64() / rank.as_secs_f64();
+        let all = median(taken.iter().map(|round| round.all));
+        let rank = median(taken.iter().map(|round| round.rank));
+        let reached = median(taken.iter().map(|round| round.all / round.rank));
         line(&format!(
             "| {} | {} | {threads} | {batch} | {candidates} | {:.1} | {:.1} | {reached:.2} | {allowed:.2} | {:.2} |",
             self.config.attention.name(),
             self.config.d_model,
-            all.as_secs_f64() * 1e3,
-            rank.as_secs_f64() * 1e3,
+            all * 1e3,
+            rank * 1e3,
             reached / allowed,
         ))
     }
@@ -196,24 +198,40 @@ fn request(row: usize, candidates: usize, items: usize) -> Request {
     }
 }
 
-/// Median times of the stages, which take turns; the first round warms up.
-fn medians(
+/// Seconds of one round.
+struct Round {
+    all: f64,
+    rank: f64,
+}
+
+/// How long rounds last together at least.
+const LEAST: Duration = Duration::from_secs(2);
+
+/// Runs the stages in turn; the first round warms up.
+fn measured(
     stages: &mut [Box<dyn Session>; 3],
     feeds: &[Feeds; 3],
     rounds: usize,
-) -> Result<[Duration; 3]> {
-    let mut times = [const { Vec::new() }; 3];
-    for round in 0..=rounds {
-        for ((stage, feeds), times) in stages.iter_mut().zip(feeds).zip(&mut times) {
-            let began = Instant::now();
+) -> Result<Vec<Round>> {
+    let mut taken: Vec<Round> = Vec::new();
+    let mut began = None;
+    while taken.len() < rounds || began.is_some_and(|at: Instant| at.elapsed() < LEAST) {
+        let mut seconds = [0.0; 3];
+        for ((stage, feeds), seconds) in stages.iter_mut().zip(feeds).zip(&mut seconds) {
+            let at = Instant::now();
             stage.observe(feeds, &mut |_, _, _| {})?;
-            if round > 0 {
-                times.push(began.elapsed());
-            }
+            *seconds = at.elapsed().as_secs_f64();
+        }
+        match began {
+            None => began = Some(Instant::now()),
+            Some(_) => taken.push(Round { all: seconds.iter().sum(), rank: seconds[2] }),
         }
     }
-    Ok(times.map(|mut times| {
-        times.sort_unstable();
-        times[times.len() / 2]
-    }))
+    Ok(taken)
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
