@@ -1,5 +1,4 @@
 //! Never stale, never over its bytes, the least recently used first: held against a model that is slow and plain.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{sync::Arc, thread};
 
