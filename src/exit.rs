@@ -20,7 +20,7 @@ use onr_graphs::ProfileError;
 use onr_requests::RequestError;
 use onr_runtime::{
     backend::RunError, builder::EngineError, items::ItemsError, libraries::LibraryError,
-    manifest::ManifestError, parity::ParityError,
+    manifest::ManifestError, parity::ParityError, serving::ServeError,
 };
 use onr_triton::{PackageError, preflight::PreflightError};
 
@@ -128,7 +128,9 @@ fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<St
     if let Some(e) = cause.downcast_ref::<PreflightError>() {
         return Some((of_preflight(e), e.hint()));
     }
-    #[cfg(feature = "triton")]
+    if let Some(e) = cause.downcast_ref::<ServeError>() {
+        return Some((of_serve(e), e.hint().map(str::to_owned)));
+    }
     if let Some(e) = cause.downcast_ref::<onr_load::LoadError>() {
         return Some((of_load(e), e.hint().map(str::to_owned)));
     }
@@ -194,7 +196,14 @@ fn of_preflight(e: &PreflightError) -> Exit {
     }
 }
 
-#[cfg(feature = "triton")]
+fn of_serve(e: &ServeError) -> Exit {
+    match e {
+        ServeError::Run(run) => of_run(run),
+        ServeError::Graph { .. } | ServeError::Vectors => Exit::Usage,
+        _ => Exit::Wrong,
+    }
+}
+
 fn of_load(e: &onr_load::LoadError) -> Exit {
     use onr_load::LoadError;
     match e {

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-const ALLOWED: [(&str, &str, &[&str]); 17] = [
+const ALLOWED: [(&str, &str, &[&str]); 18] = [
     ("onr-graphs", "graphs", &[]),
     ("onr-onnx", "onnx", &[]),
     ("onr-calibration", "calibration", &[]),
@@ -29,6 +29,7 @@ const ALLOWED: [(&str, &str, &[&str]); 17] = [
             "onr-requests",
             "onr-kserve",
             "onr-device",
+            "onr-kvstore",
         ],
     ),
     ("onr-report", "report", &[]),
@@ -39,6 +40,7 @@ const ALLOWED: [(&str, &str, &[&str]); 17] = [
         &["onr-graphs", "onr-exporter", "onr-requests", "onr-runtime", "onr-kserve"],
     ),
     ("onr-load", "load", &[]),
+    ("onr-kvstore", "kvstore", &[]),
     (
         "onr-mutation",
         "mutation",
@@ -71,6 +73,7 @@ const ALLOWED: [(&str, &str, &[&str]); 17] = [
             "onr-report",
             "onr-triton",
             "onr-load",
+            "onr-kvstore",
         ],
     ),
 ];

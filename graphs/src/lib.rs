@@ -9,6 +9,7 @@ pub mod dim;
 pub mod dtype;
 mod dump;
 mod error;
+pub mod flops;
 pub mod graph;
 pub mod model;
 pub mod ops;

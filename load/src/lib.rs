@@ -12,6 +12,8 @@
 //! A closed loop slows down with what it measures, so a stall of a second shows as one slow call of each worker. An open loop counts every
 //! call that was due in that second: a slow server cannot hide its queue.
 //!
+//! [`Latencies`] counts latencies that somebody else measured.
+//!
 //! ```
 //! use std::{sync::atomic::AtomicBool, time::Duration};
 //! use onr_load::{Failure, Load, Shape, SystemClock, Until, drive};
@@ -28,6 +30,7 @@ mod clock;
 mod drive;
 mod error;
 mod feed;
+mod latencies;
 mod load;
 mod measured;
 mod series;
@@ -38,6 +41,7 @@ pub use clock::{Clock, SystemClock};
 pub use drive::drive;
 pub use error::LoadError;
 pub use feed::Call;
+pub use latencies::Latencies;
 pub use load::{Load, Shape, Spacing, Until};
 pub use measured::{FailureKind, Latency, Measured, Second};
 pub use tally::Failure;

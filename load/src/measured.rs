@@ -86,7 +86,7 @@ pub(crate) fn milliseconds(nanoseconds: u64) -> f64 {
 }
 
 impl Latency {
-    fn of(histogram: &Histogram<u64>) -> Self {
+    pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
         let at = |share| milliseconds(histogram.value_at_quantile(share));
         Self {
             mean_ms: histogram.mean() / 1e6,

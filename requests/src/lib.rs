@@ -10,6 +10,7 @@
 //! | hold requests against a model's sizes | [`Checker`], [`CheckedRequests`] |
 //! | write a request file, all or nothing | [`RequestWriter`], [`write_requests`] |
 //! | make requests from a log | [`from_log`], [`LogOptions`], [`ActionRule`], [`Window`] |
+//! | ask before each behaviour of a log, in time order | [`LogRequests::replay`] |
 //! | read a log row by row | [`each_log_row`], [`LogRow`], [`Condition`] |
 //! | make synthetic requests | [`random_requests`] |
 
@@ -38,7 +39,7 @@ pub use error::{Place, RequestError};
 pub use files::{RequestReader, RequestWriter, write_requests};
 pub use log::{
     Actions, Behaviour, Columns, LogColumns, LogOptions, LogReport, LogRequest, LogRequests,
-    LogRow, each_log_row, from_log,
+    LogRow, Replay, each_log_row, from_log,
 };
 pub use random::random_requests;
 pub use request::Request;

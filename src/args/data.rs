@@ -57,6 +57,22 @@ pub(crate) struct RequestsArgs {
     /// Requests to write: `.jsonl` or `.parquet`
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    /// Leave the last behaviour of each user out of the history
+    #[arg(long)]
+    pub(crate) hold_out_last: bool,
+    /// At most this many requests
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// External item ids by id; read if it is there, else written [default: vocab.json beside --out]
+    #[arg(long, value_name = "JSON")]
+    pub(crate) vocab: Option<PathBuf>,
+}
+
+/// Where a log has what, and how requests are made of it.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
     /// Column of users [default: the usual names]
     #[arg(long, value_name = "COLUMN")]
     pub(crate) user: Option<String>,
@@ -87,15 +103,6 @@ pub(crate) struct RequestsArgs {
     /// Seed of the draw
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Leave the last behaviour of each user out of the history
-    #[arg(long)]
-    pub(crate) hold_out_last: bool,
-    /// At most this many requests
-    #[arg(long, value_name = "N")]
-    pub(crate) limit: Option<usize>,
-    /// External item ids by id; read if it is there, else written [default: vocab.json beside --out]
-    #[arg(long, value_name = "JSON")]
-    pub(crate) vocab: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

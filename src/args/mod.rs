@@ -10,6 +10,7 @@ mod pair;
 mod precision;
 mod preflight;
 mod rewrite;
+mod serve_check;
 #[cfg(feature = "training")]
 mod training;
 
@@ -27,13 +28,15 @@ pub(crate) use build::{
     ParityCommand, RecordArgs, RefitArgs,
 };
 pub(crate) use data::{
-    ExportItemsArgs, ImportArgs, InitArgs, InspectArgs, ItemTypeArg, RequestsArgs, VerifyArgs,
+    ExportItemsArgs, ImportArgs, InitArgs, InspectArgs, ItemTypeArg, LogArgs, RequestsArgs,
+    VerifyArgs,
 };
 pub(crate) use package::{PackageArgs, PackageCommand, TritonArgs};
 pub(crate) use pair::{BisectArgs, PairArgs};
 pub(crate) use precision::{CacheArgs, CalibrateArgs, CalibrateCommand, MergeArgs, TuneArgs};
 pub(crate) use preflight::PreflightArgs;
 pub(crate) use rewrite::{CastArgs, HalfArg, IoArg, QuantizeArgs};
+pub(crate) use serve_check::ServeCheckArgs;
 #[cfg(feature = "training")]
 pub(crate) use training::{
     ClusterArgs, CompareArgs, EvaluateArgs, HistoryArgs, MetricArg, SimulateArgs, TrainArgs,
@@ -124,6 +127,8 @@ pub(crate) enum Command {
     /// Send a deployed model many requests at once, and measure how it answers
     #[cfg(feature = "triton")]
     Bench(Box<BenchArgs>),
+    /// Replay a log with keys and values kept between requests, and measure what that saves
+    ServeCheck(ServeCheckArgs),
     /// Show what a model, checkpoint, graph, plan, manifest or request file holds
     Inspect(InspectArgs),
     /// Check that every file of a directory, or of our models in a repository, is there with its SHA-256

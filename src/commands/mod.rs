@@ -36,6 +36,7 @@ mod preflight;
 mod quantize;
 mod refit;
 mod requests;
+mod serve_check;
 #[cfg(feature = "training")]
 mod simulate;
 #[cfg(feature = "training")]
@@ -83,6 +84,7 @@ pub(crate) fn run(command: Command, detail: Detail, context: &Context) -> anyhow
         Command::Package(args) => Shown::of(&package::run(&args, context)?, detail),
         #[cfg(feature = "triton")]
         Command::Bench(args) => Shown::of(&bench::run(&args, context)?, detail),
+        Command::ServeCheck(args) => Shown::of(&serve_check::run(&args, context)?, detail),
         Command::Inspect(args) => Shown::of(&inspect::run(&args)?, detail),
         Command::Verify(args) => Shown::of(&verify::run(&args)?, detail),
         Command::Doctor => Shown::of(&doctor::run(context), detail),

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use onr_exporter::{ExportError, read_model};
+use onr_graphs::ModelConfig;
 use onr_requests::{Actions, Columns, LogOptions, LogReport, RequestWriter, Vocab, from_log};
 use serde::Serialize;
 
 use crate::{
-    args::RequestsArgs,
+    args::{LogArgs, RequestsArgs},
     context::Context,
     settings::make_parent,
     show::{Detail, Report},
@@ -31,27 +32,10 @@ pub(crate) fn run(args: RequestsArgs, context: &Context) -> anyhow::Result<Reque
         true => Some(Vocab::read(&vocab_file)?),
         false => None,
     };
-    let actions = match args.action_column {
-        Some(column) => Actions::Column(column),
-        None => Actions::Rule(args.actions.parse()?),
-    };
     let options = LogOptions {
-        columns: Columns {
-            user: args.user,
-            item: args.item,
-            timestamp: args.timestamp,
-            rating: args.rating,
-            candidates: args.candidates_column,
-        },
-        actions,
-        keep: args.keep,
-        n_items: Some(config.n_items),
-        n_actions: Some(config.n_actions),
-        n_candidates: args.candidates,
-        seed: args.seed,
         hold_out_last: args.hold_out_last,
         limit: args.limit,
-        ..LogOptions::new(config.max_seq_len)
+        ..log_options(&args.log, &config)?
     };
     let is_new = known.is_none();
     let made = from_log(&args.interactions, known, &options)?;
@@ -79,6 +63,39 @@ pub(crate) fn run(args: RequestsArgs, context: &Context) -> anyhow::Result<Reque
     Ok(RequestsMade { out: args.out, vocab: vocab_file, log })
 }
 
+/// How requests of a model are made of a log.
+pub(super) fn log_options(args: &LogArgs, config: &ModelConfig) -> anyhow::Result<LogOptions> {
+    let actions = match &args.action_column {
+        Some(column) => Actions::Column(column.clone()),
+        None => Actions::Rule(args.actions.parse()?),
+    };
+    Ok(LogOptions {
+        columns: Columns {
+            user: args.user.clone(),
+            item: args.item.clone(),
+            timestamp: args.timestamp.clone(),
+            rating: args.rating.clone(),
+            candidates: args.candidates_column.clone(),
+        },
+        actions,
+        keep: args.keep,
+        n_items: Some(config.n_items),
+        n_actions: Some(config.n_actions),
+        n_candidates: args.candidates,
+        seed: args.seed,
+        ..LogOptions::new(config.max_seq_len)
+    })
+}
+
+/// What people should know about a log.
+pub(super) fn noticed(log: &LogReport) -> Vec<String> {
+    let counts = [
+        (log.rows_without_action, "rows left out: no clause of --actions matches"),
+        (log.unknown_behaviours, "rows with an item that the vocabulary does not know"),
+    ];
+    counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what}: {n}")).collect()
+}
+
 impl Report for RequestsMade {
     fn human(&self, _: Detail) -> String {
         let log = &self.log;
@@ -95,10 +112,6 @@ impl Report for RequestsMade {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let counts = [
-            (self.log.rows_without_action, "rows left out: no clause of --actions matches"),
-            (self.log.unknown_behaviours, "rows with an item that the vocabulary does not know"),
-        ];
-        counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what}: {n}")).collect()
+        noticed(&self.log)
     }
 }

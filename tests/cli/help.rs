@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::World;
 
-const VERBS: [&str; 24] = [
+const VERBS: [&str; 25] = [
     "init",
     "import",
     "requests",
@@ -26,6 +26,7 @@ const VERBS: [&str; 24] = [
     "preflight",
     "package",
     "bench",
+    "serve-check",
     "inspect",
     "verify",
     "doctor",

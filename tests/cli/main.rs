@@ -22,6 +22,7 @@ mod precision;
 mod preflight;
 mod requests;
 mod rewrite;
+mod serve_check;
 mod signals;
 mod support;
 mod training;

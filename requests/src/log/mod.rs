@@ -4,6 +4,7 @@ mod fields;
 mod group;
 mod options;
 mod popularity;
+mod replay;
 mod requests;
 mod rows;
 mod source;
@@ -17,6 +18,7 @@ use crate::vocab::Vocab;
 use crate::window::Window;
 
 pub use options::{Actions, Columns, LogOptions};
+pub use replay::Replay;
 pub use requests::{Behaviour, LogReport, LogRequest, LogRequests};
 pub use rows::{LogColumns, LogRow, each_log_row};
 

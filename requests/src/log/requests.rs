@@ -1,5 +1,7 @@
 //! The requests of a log, made one at a time.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
 use super::group::{Collected, Grouped, Shown};
@@ -152,7 +154,28 @@ impl LogRequests {
         self.report.empty_histories = empty;
     }
 
-    fn behaviour(&self, row: usize) -> Behaviour {
+    /// Where the behaviours of a user lie, oldest first; users in the order of their requests.
+    pub(super) fn rows(&self, user: usize) -> Option<Range<usize>> {
+        Some(self.grouped.range(self.users.get(user)?.1))
+    }
+
+    /// What a user would ask at `request_time`, after the first `known` behaviours.
+    pub(super) fn request(&self, user: usize, known: usize, request_time: i64) -> Option<Request> {
+        let (name, number) = self.users.get(user)?;
+        let rows = self.rows(user)?;
+        let history = rows.start + self.window.start(known)..rows.start + known;
+        let behaviours = || history.clone().map(|row| self.behaviour(row));
+        Some(Request {
+            user: name.to_string(),
+            items: behaviours().map(|b| b.item).collect(),
+            actions: behaviours().map(|b| b.action).collect(),
+            timestamps: behaviours().map(|b| b.timestamp).collect(),
+            request_time,
+            candidates: self.candidates(name, *number),
+        })
+    }
+
+    pub(super) fn behaviour(&self, row: usize) -> Behaviour {
         Behaviour {
             item: self.dense[self.grouped.item[row] as usize],
             action: self.grouped.action[row].into(),
@@ -174,19 +197,10 @@ impl Iterator for LogRequests {
     type Item = LogRequest;
 
     fn next(&mut self) -> Option<LogRequest> {
-        let (name, user) = self.users.get(self.next)?;
-        let rows = self.grouped.range(*user);
+        let rows = self.rows(self.next)?;
         let end = rows.end - usize::from(self.hold_out_last);
-        let history = rows.start + self.window.start(end - rows.start)..end;
-        let behaviours = || history.clone().map(|row| self.behaviour(row));
-        let request = Request {
-            user: name.to_string(),
-            items: behaviours().map(|b| b.item).collect(),
-            actions: behaviours().map(|b| b.action).collect(),
-            timestamps: behaviours().map(|b| b.timestamp).collect(),
-            request_time: behaviours().next_back().map_or(0, |b| b.timestamp),
-            candidates: self.candidates(name, *user),
-        };
+        let last = (end > rows.start).then(|| self.behaviour(end - 1));
+        let request = self.request(self.next, end - rows.start, last.map_or(0, |b| b.timestamp))?;
         let held_out = self.hold_out_last.then(|| self.behaviour(end));
         self.next += 1;
         Some(LogRequest { request, held_out })

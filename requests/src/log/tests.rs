@@ -57,6 +57,33 @@ fn recbole_logs_need_no_options() {
 }
 
 #[test]
+fn a_replay_asks_before_each_behaviour_in_the_order_of_time() {
+    let options = LogOptions { n_candidates: 2, ..LogOptions::new(2) };
+    let made = make("ml.inter", INTER, &options).unwrap();
+    let drawn: Vec<_> = made.map(|r| r.request.candidates).collect();
+    let replay = make("ml.inter", INTER, &options).unwrap().replay(0);
+    assert_eq!(replay.len(), 6);
+    let asked: Vec<_> =
+        replay.map(|r| (r.request_time, r.user, r.items, r.timestamps, r.candidates)).collect();
+    let of = |user: &str| drawn[usize::from(user == "22")].clone();
+    let want = [
+        (878_887_110, "22", vec![], vec![]),
+        (878_887_116, "22", vec![1], vec![878_887_110]),
+        (881_250_940, "3", vec![], vec![]),
+        (881_250_949, "3", vec![3], vec![881_250_940]),
+        (881_250_949, "3", vec![3, 1], vec![881_250_940, 881_250_949]),
+        // A third behaviour does not fit any more: one is left, as 0.75 of 2 is.
+        (891_250_000, "3", vec![2], vec![881_250_949]),
+    ];
+    let want =
+        want.map(|(time, user, items, times)| (time, user.to_owned(), items, times, of(user)));
+    assert_eq!(asked, want);
+
+    let later = make("ml.inter", INTER, &options).unwrap().replay(2);
+    assert_eq!(later.map(|r| r.items.len()).collect::<Vec<_>>(), [2, 1]);
+}
+
+#[test]
 fn ratings_become_actions_or_leave_the_row_out() {
     let made = make("ml.inter", INTER, &rule(">=5:3,rating>=4:2,*:1")).unwrap();
     assert_eq!(made.map(|r| r.request.actions).collect::<Vec<_>>(), [vec![1, 3, 2, 3], vec![2, 1]]);

@@ -3,7 +3,11 @@
 use onr_graphs::Precision;
 use serde::{Deserialize, Serialize};
 
-use super::compare::{Difference, Differences};
+use super::{
+    compare::{Difference, Differences},
+    job::Coded,
+};
+use crate::tensor::HostTensor;
 
 /// What an output must keep to.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -138,6 +142,47 @@ impl Tolerance {
             // What is summed in another order may round to the neighbour: two roundings a number.
             Precision::F16 => Self::Pooled { times_rms: 1e-3 },
             Precision::BF16 => Self::Pooled { times_rms: 8e-3 },
+        }
+    }
+
+    /// The tolerance of an answer with kept keys and values towards one without.
+    #[must_use]
+    pub const fn kept(precision: Precision, coded: Coded) -> Self {
+        match coded.keys {
+            true => Self::CODED_KEYS,
+            false => Self::relation(precision, coded.numbers),
+        }
+    }
+
+    /// How far one output is from another of the same shape, in units of its rms, as this tolerance measures it. `None`
+    /// where shapes differ, or where numbers are not finite.
+    #[must_use]
+    pub fn apart(self, want: &HostTensor, got: &HostTensor) -> Option<f64> {
+        let (a, b) = (want.to_f64(), got.to_f64());
+        let finite = a.iter().chain(&b).all(|x| x.is_finite());
+        if want.shape() != got.shape() || !finite {
+            return None;
+        }
+        let (mut squares, mut errors, mut largest) = (0.0, 0.0, 0.0_f64);
+        for (want, got) in a.iter().zip(&b) {
+            squares += want * want;
+            errors += (want - got) * (want - got);
+            largest = largest.max((want - got).abs());
+        }
+        let count = a.len().max(1) as f64;
+        let rms = (squares / count).sqrt().max(SMALL);
+        Some(match self {
+            Self::Elements { .. } => largest / rms,
+            Self::Pooled { .. } | Self::WeightsOnly { .. } => (errors / count).sqrt() / rms,
+        })
+    }
+
+    /// The largest [`apart`](Self::apart) that it forgives.
+    #[must_use]
+    pub const fn most_apart(self) -> f64 {
+        match self {
+            Self::Elements { times_rms } | Self::Pooled { times_rms } => times_rms,
+            Self::WeightsOnly { floor, .. } => floor,
         }
     }
 
