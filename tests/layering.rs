@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-const ALLOWED: [(&str, &str, &[&str]); 16] = [
+const ALLOWED: [(&str, &str, &[&str]); 17] = [
     ("onr-graphs", "graphs", &[]),
     ("onr-onnx", "onnx", &[]),
     ("onr-calibration", "calibration", &[]),
@@ -38,6 +38,7 @@ const ALLOWED: [(&str, &str, &[&str]); 16] = [
         &["onr-graphs", "onr-exporter", "onr-requests", "onr-runtime", "onr-kserve"],
     ),
     ("onr-load", "load", &[]),
+    ("onr-planner", "planner", &[]),
     (
         "onr-mutation",
         "mutation",
@@ -68,6 +69,7 @@ const ALLOWED: [(&str, &str, &[&str]); 16] = [
             "onr-report",
             "onr-triton",
             "onr-load",
+            "onr-planner",
         ],
     ),
 ];
