@@ -8,6 +8,7 @@ mod package;
 mod pair;
 mod precision;
 mod preflight;
+mod profiles;
 mod rewrite;
 #[cfg(feature = "training")]
 mod training;
@@ -29,6 +30,7 @@ pub(crate) use package::{PackageArgs, PackageCommand, TritonArgs};
 pub(crate) use pair::{BisectArgs, PairArgs};
 pub(crate) use precision::{CacheArgs, CalibrateArgs, CalibrateCommand, MergeArgs, TuneArgs};
 pub(crate) use preflight::PreflightArgs;
+pub(crate) use profiles::PlanProfilesArgs;
 pub(crate) use rewrite::{CastArgs, HalfArg, IoArg, QuantizeArgs};
 #[cfg(feature = "training")]
 pub(crate) use training::{
@@ -109,6 +111,8 @@ pub(crate) enum Command {
     Bisect(BisectArgs),
     /// Measure what a precision costs: the order of candidates against FP32
     Accuracy(AccuracyArgs),
+    /// Choose padded sizes and optimisation profiles from the sizes of real requests
+    PlanProfiles(PlanProfilesArgs),
     /// Export, prove parity and compile TensorRT plans: the main job
     BuildEngine(Box<BuildEngineArgs>),
     /// Check whether a package of a directory would load and serve in a Triton that is there

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::World;
 
-const VERBS: [&str; 24] = [
+const VERBS: [&str; 25] = [
     "init",
     "import",
     "requests",
@@ -22,6 +22,7 @@ const VERBS: [&str; 24] = [
     "parity",
     "bisect",
     "accuracy",
+    "plan-profiles",
     "build-engine",
     "preflight",
     "package",

@@ -19,6 +19,7 @@ mod package;
 mod parity;
 mod precision;
 mod preflight;
+mod profiles;
 mod requests;
 mod rewrite;
 mod signals;

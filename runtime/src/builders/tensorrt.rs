@@ -155,6 +155,7 @@ impl EngineBuilder for TensorRt {
             version: version.to_string(),
             library: file_name(&self.library),
             targets: targets.iter().map(Target::to_string).collect(),
+            profiles: job.several(),
             network,
             warnings: log.warnings,
             seconds: began.elapsed().as_secs_f64(),

@@ -58,7 +58,7 @@ fn check(attention: &str, precision: Precision) {
             onnx: &folder.path().join(format!("{}.onnx", graph.name)),
             plan: &folder.path().join(format!("{}.plan", graph.name)),
             inputs: &inputs,
-            profile: &Profile::for_model(8),
+            profiles: &[Profile::for_model(8)],
             targets: &[],
             workspace: None,
         };

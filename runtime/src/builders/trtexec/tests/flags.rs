@@ -17,6 +17,16 @@ fn build(
     dynamic: bool,
     workspace: Option<u64>,
 ) -> Result<BuiltEngine, EngineError> {
+    build_for(standin, precision, dynamic, workspace, &[Profile::for_model(16)])
+}
+
+fn build_for(
+    standin: &Standin,
+    precision: &str,
+    dynamic: bool,
+    workspace: Option<u64>,
+    profiles: &[Profile],
+) -> Result<BuiltEngine, EngineError> {
     let onnx = standin.graph(precision, dynamic);
     let infos = OnnxFile::read(&onnx).unwrap().inputs;
     let dim = |size: &String| size.parse().map_or_else(|_| Dim::named(size), Dim::Fixed);
@@ -27,7 +37,7 @@ fn build(
         onnx: &onnx,
         plan: &standin.path("g.plan"),
         inputs: &inputs,
-        profile: &Profile::for_model(16),
+        profiles,
         targets: &[],
         workspace,
     };
@@ -75,6 +85,35 @@ fn every_version_takes_the_flags_of_every_precision() {
                 assert_eq!(typing(&standin), expected, "{table} {precision}");
             }
         }
+    }
+}
+
+/// 8.6 has one profile a plan; the others number them.
+#[test]
+fn several_profiles_are_numbered_where_a_version_has_several() {
+    let profile = |text: &str| Profile::for_model(16).with(text).unwrap();
+    let profiles = [profile("batch=1:2:4"), profile("batch=5:6:8")];
+    for table in TABLES {
+        let standin = Standin::new(table, "");
+        if table == "8.6" {
+            let error = build_for(&standin, "fp32", true, None, &profiles).unwrap_err();
+            let why = "cannot compile graph g: it builds one profile, not 2";
+            assert_eq!(error.to_string(), format!("trtexec of TensorRT 8.6.1 {why}"));
+            assert!(error.hint().unwrap().starts_with("leave --profiles out"));
+            assert!(!standin.path("g.plan").exists());
+            continue;
+        }
+        let built = build_for(&standin, "fp32", true, None, &profiles).unwrap();
+        assert_eq!(built.profiles.len(), 2, "{table}");
+        assert!(built.profiles[1].starts_with("batch=5:6:8,"), "{:?}", built.profiles);
+        let plan = fs::read_to_string(standin.path("g.plan")).unwrap();
+        let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+        let rows = |number: usize| {
+            [0, 1, 2].map(|end| plan["profiles"][number][end]["x"][0].as_u64().unwrap())
+        };
+        assert_eq!((rows(0), rows(1)), ([1, 2, 4], [5, 6, 8]), "{table}");
+        let fixed = build_for(&standin, "fp32", false, None, &profiles);
+        assert!(fixed.is_ok(), "fixed shapes have no profiles: {fixed:?}");
     }
 }
 
@@ -137,7 +176,7 @@ fn a_file_that_is_no_graph_is_refused_before_the_tool_starts() {
         onnx: &onnx,
         plan: &standin.path("g.plan"),
         inputs: &[],
-        profile: &Profile::for_model(16),
+        profiles: &[Profile::for_model(16)],
         targets: &[],
         workspace: None,
     };
