@@ -20,7 +20,7 @@ use onr_graphs::ProfileError;
 use onr_requests::RequestError;
 use onr_runtime::{
     backend::RunError, builder::EngineError, items::ItemsError, libraries::LibraryError,
-    manifest::ManifestError, parity::ParityError, serving::ServeError,
+    manifest::ManifestError, parity::ParityError, profiles::ProfilesError, serving::ServeError,
 };
 use onr_triton::{PackageError, preflight::PreflightError};
 
@@ -109,6 +109,9 @@ fn opinion(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<St
     }
     if let Some(e) = cause.downcast_ref::<ParityError>() {
         return Some((of_parity(e), e.hint()));
+    }
+    if let Some(e) = cause.downcast_ref::<ProfilesError>() {
+        return Some((Exit::Wrong, Some(e.hint())));
     }
     if let Some(e) = cause.downcast_ref::<ManifestError>() {
         return Some((Exit::Wrong, e.hint()));

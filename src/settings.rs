@@ -1,5 +1,7 @@
 //! What will be done: arguments checked against the model, defaults filled in.
 
+mod profiles;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -27,6 +29,8 @@ use crate::{
     args::{ExportChoiceArgs, IoPrecisionArg},
     exit::Refusal,
 };
+
+pub(crate) use profiles::planned;
 
 /// Candidates per task unless `--top-k` says otherwise.
 const DEFAULT_TOP_K: usize = 100;

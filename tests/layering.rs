@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-const ALLOWED: [(&str, &str, &[&str]); 18] = [
+const ALLOWED: [(&str, &str, &[&str]); 19] = [
     ("onr-graphs", "graphs", &[]),
     ("onr-onnx", "onnx", &[]),
     ("onr-calibration", "calibration", &[]),
@@ -41,6 +41,7 @@ const ALLOWED: [(&str, &str, &[&str]); 18] = [
     ),
     ("onr-load", "load", &[]),
     ("onr-kvstore", "kvstore", &[]),
+    ("onr-planner", "planner", &[]),
     (
         "onr-mutation",
         "mutation",
@@ -74,6 +75,7 @@ const ALLOWED: [(&str, &str, &[&str]); 18] = [
             "onr-triton",
             "onr-load",
             "onr-kvstore",
+            "onr-planner",
         ],
     ),
 ];

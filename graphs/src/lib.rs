@@ -14,6 +14,7 @@ pub mod graph;
 pub mod model;
 pub mod ops;
 pub mod profile;
+pub mod profiles;
 mod validate;
 
 pub use builder::{GraphBuilder, Tensor};
@@ -29,4 +30,5 @@ pub use model::{
     },
 };
 pub use profile::{Profile, ProfileError, Range};
+pub use profiles::{Axis, AxisError, Profiles};
 pub use validate::validate;

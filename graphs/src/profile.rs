@@ -15,6 +15,20 @@ pub struct Range {
     pub max: usize,
 }
 
+impl Range {
+    /// Is it `1 <= min <= opt <= max`?
+    #[must_use]
+    pub const fn is_ordered(self) -> bool {
+        1 <= self.min && self.min <= self.opt && self.opt <= self.max
+    }
+
+    /// Is the size one of it?
+    #[must_use]
+    pub const fn contains(self, size: usize) -> bool {
+        self.min <= size && size <= self.max
+    }
+}
+
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.min, self.opt, self.max)
@@ -126,9 +140,22 @@ impl Profile {
 
     /// These ranges for exactly `batch` rows.
     #[must_use]
-    pub fn at_batch(mut self, batch: usize) -> Self {
-        self.ranges.insert("batch".into(), Range { min: batch, opt: batch, max: batch });
+    pub fn at_batch(self, batch: usize) -> Self {
+        self.at("batch", Range { min: batch, opt: batch, max: batch })
+    }
+
+    /// These ranges with another one for `symbol`.
+    #[must_use]
+    pub fn at(mut self, symbol: &str, range: Range) -> Self {
+        self.ranges.insert(symbol.to_owned(), range);
         self
+    }
+
+    /// Only the ranges of the symbols that a graph `has`.
+    #[must_use]
+    pub fn only(&self, has: impl Fn(&str) -> bool) -> Self {
+        let ranges = self.ranges.iter().filter(|(symbol, _)| has(symbol));
+        Self { ranges: ranges.map(|(symbol, range)| (symbol.clone(), *range)).collect() }
     }
 
     /// The ranges, by symbol.
@@ -182,7 +209,7 @@ fn parse(
             return Err(ProfileError::Unknown { name: name.to_owned() });
         }
         let range: Range = range.parse().map_err(|()| syntax())?;
-        if !(1 <= range.min && range.min <= range.opt && range.opt <= range.max) {
+        if !range.is_ordered() {
             return Err(ProfileError::Order { name: name.to_owned(), range });
         }
         if ranges.insert(name.to_owned(), range).is_some() {

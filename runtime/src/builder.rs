@@ -61,8 +61,9 @@ pub struct BuildJob<'a> {
     /// Names and symbolic shapes of the graph's inputs: neither `trtx` nor `trtexec` gives the names
     /// of dimensions back, so the caller, who exported the graph, says them.
     pub inputs: &'a [(String, Vec<Dim>)],
-    /// Ranges of the symbols in `inputs`.
-    pub profile: &'a Profile,
+    /// Ranges of the symbols in `inputs`: at least one profile, disjoint where there are several, which then have their
+    /// places in this list as numbers.
+    pub profiles: &'a [Profile],
     /// GPUs to compile for; empty: the builder's default.
     pub targets: &'a [Target],
     /// Most scratch memory that a kernel may use, in bytes.
@@ -102,6 +103,28 @@ pub enum PlanKind {
     Tensorrt,
 }
 
+impl BuildJob<'_> {
+    /// What [`BuiltEngine::profiles`] says of it.
+    pub(crate) fn several(&self) -> Vec<String> {
+        let several = Some(self.profiles).filter(|all| all.len() > 1).unwrap_or_default();
+        several.iter().map(Profile::to_string).collect()
+    }
+}
+
+impl BuiltEngine {
+    /// The profiles of the plan by number; `hull` where there is one.
+    ///
+    /// # Errors
+    /// What is wrong with them, for a manifest that this version would not write.
+    pub fn profiles(&self, hull: &Profile) -> Result<Vec<Profile>, String> {
+        if self.profiles.is_empty() {
+            return Ok(vec![hull.clone()]);
+        }
+        let read = |text: &String| Profile::of_any(text).map_err(|error| error.to_string());
+        self.profiles.iter().map(read).collect()
+    }
+}
+
 impl fmt::Display for PlanKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -124,6 +147,9 @@ pub struct BuiltEngine {
     pub library: String,
     /// GPUs that the plan was compiled for, as `sm86`.
     pub targets: Vec<String>,
+    /// The profiles of the plan by number, as `kv=1:8:16`, where there are several; else there is one, the manifest's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<String>,
     /// What TensorRT understood of the ONNX file.
     pub network: NetworkSummary,
     /// What it made of the products, read back from the plan; empty where a plan does not tell.

@@ -19,6 +19,7 @@ pub mod manifest;
 pub mod npz;
 pub mod numbers;
 pub mod parity;
+pub mod profiles;
 pub mod serving;
 pub mod tensor;
 pub mod traffic;

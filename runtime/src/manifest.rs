@@ -18,10 +18,14 @@ use onr_exporter::{
     quantize::{PLAN_FILE, Plan},
     write_model,
 };
-use onr_graphs::{GraphOptions, ModelConfig, Profile};
+use onr_graphs::{GraphOptions, ModelConfig, Profile, Profiles};
 use serde::{Deserialize, Serialize};
 
-use crate::{builder::BuiltEngine, parity::ParityReport};
+use crate::{
+    builder::BuiltEngine,
+    parity::ParityReport,
+    profiles::{self, AxisRecords},
+};
 
 /// Name of the manifest in its directory.
 pub const MANIFEST_FILE: &str = "onr.json";
@@ -46,6 +50,9 @@ pub struct Manifest {
     pub quantized: Option<QuantizedExport>,
     /// Ranges of the symbols, by name: `min:opt:max`.
     pub profile: BTreeMap<String, String>,
+    /// Buckets and ranges of symbols that have several, or that requests are padded on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub axes: AxisRecords,
     /// Where the weights came from.
     pub checkpoint: Option<CheckpointRecord>,
     /// The graphs, with the types and shapes of their tensors.
@@ -135,7 +142,8 @@ impl Manifest {
             model: None,
             export: None,
             quantized: None,
-            profile: profile.ranges().iter().map(|(n, r)| (n.clone(), r.to_string())).collect(),
+            profile: ranges(profile),
+            axes: AxisRecords::new(),
             checkpoint: None,
             graphs: Vec::new(),
             engines: BTreeMap::new(),
@@ -167,6 +175,21 @@ impl Manifest {
         let parts = self.profile.iter().map(|(name, range)| format!("{name}={range}"));
         let text = parts.collect::<Vec<_>>().join(",");
         Profile::for_model(max_seq_len).with(&text).map_err(|error| error.to_string())
+    }
+
+    /// The same with the ranges and buckets of symbols that have several.
+    ///
+    /// # Errors
+    /// As [`profile`](Self::profile).
+    pub fn profiles(&self, max_seq_len: usize) -> Result<Profiles, String> {
+        let axes = profiles::axes(&self.axes, max_seq_len).map_err(|error| error.to_string())?;
+        Ok(Profiles::new(self.profile(max_seq_len)?, axes))
+    }
+
+    /// Records the ranges that graphs and plans are made for.
+    pub fn set_profiles(&mut self, profiles: &Profiles) {
+        self.profile = ranges(profiles.hull());
+        self.axes = profiles::records(profiles.axes());
     }
 
     /// The plan of what is stored or computed in fewer bits in `dir`, if anything is.
@@ -323,6 +346,10 @@ pub fn is_sealed(text: &str, sha256: &str) -> bool {
     let field = |value: &str| format!("\"sha256\": \"{value}\"");
     let Some((before, after)) = text.rsplit_once(&field(sha256)) else { return false };
     artifact::sha256([before, &field(""), after].concat().as_bytes()) == sha256
+}
+
+fn ranges(profile: &Profile) -> BTreeMap<String, String> {
+    profile.ranges().iter().map(|(name, range)| (name.clone(), range.to_string())).collect()
 }
 
 /// A file of the directory; its name must not leave it.

@@ -341,6 +341,7 @@ Examples:
   onr build-engine --model model.toml --weights weights.safetensors --precision fp16 --target sm89 --out engine
   onr build-engine --model model.toml --weights weights.safetensors --builder trtexec --out engine
   onr build-engine --model model.toml --weights weights.safetensors --builder trtexec=TensorRT-10.14/bin/trtexec --out engine
+  onr build-engine --model model.toml --weights weights.safetensors --profiles profiles.toml --out engine
   onr build-engine --onnx rank.onnx --out engine
 
 Plans of TensorRT for RTX serve workstations. Triton loads those of data-centre TensorRT, which
@@ -353,12 +354,15 @@ pub(crate) struct BuildEngineArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "onnx", conflicts_with = "onnx")]
     pub(crate) weights: Option<PathBuf>,
     /// Compile this ONNX file as it is; parity is then only that of two backends on one file
-    #[arg(long, value_name = "ONNX", conflicts_with_all = ["graphs", "precision", "io_precision", "ids", "item_input", "with_filter", "top_k", "calibration", "tables", "requests", "sort", "strict", "vocab"])]
+    #[arg(long, value_name = "ONNX", conflicts_with_all = ["graphs", "precision", "io_precision", "ids", "item_input", "with_filter", "top_k", "calibration", "tables", "requests", "sort", "strict", "vocab", "profiles"])]
     pub(crate) onnx: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) choices: ExportChoiceArgs,
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
+    /// Several profiles, from `onr plan-profiles`; --profile may still name other symbols
+    #[arg(long, value_name = "TOML")]
+    pub(crate) profiles: Option<PathBuf>,
     /// Directory that receives graphs, plans and the manifest
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,

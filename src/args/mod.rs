@@ -9,6 +9,7 @@ mod package;
 mod pair;
 mod precision;
 mod preflight;
+mod profiles;
 mod rewrite;
 mod serve_check;
 #[cfg(feature = "training")]
@@ -35,6 +36,7 @@ pub(crate) use package::{PackageArgs, PackageCommand, TritonArgs};
 pub(crate) use pair::{BisectArgs, PairArgs};
 pub(crate) use precision::{CacheArgs, CalibrateArgs, CalibrateCommand, MergeArgs, TuneArgs};
 pub(crate) use preflight::PreflightArgs;
+pub(crate) use profiles::PlanProfilesArgs;
 pub(crate) use rewrite::{CastArgs, HalfArg, IoArg, QuantizeArgs};
 pub(crate) use serve_check::ServeCheckArgs;
 #[cfg(feature = "training")]
@@ -116,6 +118,8 @@ pub(crate) enum Command {
     Bisect(BisectArgs),
     /// Measure what a precision costs: the order of candidates against FP32
     Accuracy(AccuracyArgs),
+    /// Choose padded sizes and optimisation profiles from the sizes of real requests
+    PlanProfiles(PlanProfilesArgs),
     /// Export, prove parity and compile TensorRT plans: the main job
     BuildEngine(Box<BuildEngineArgs>),
     /// Put the weights of another checkpoint into plans, on a GPU, without building them anew

@@ -1,30 +1,23 @@
 //! `onr build-engine`: export, parity, plans, manifest. The main job.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+mod tables;
 
-use onr_exporter::{
-    OutDir, TensorInfo, artifact,
-    onnx::OnnxFile,
-    quantize::{Format, Plan},
-};
-use onr_graphs::{Dim, Profile};
+use std::path::{Path, PathBuf};
+
+use onr_exporter::{OutDir, TensorInfo, artifact, onnx::OnnxFile};
+use onr_graphs::{Dim, Profiles};
 use onr_requests::CheckOptions;
 use onr_runtime::{
     backend::{Availability, Backend},
     backends::tract::TractBackend,
-    builder::{
-        BuildJob, BuiltEngine, EngineBuilder, EngineError, NetworkSummary, PlannedProduct, Target,
-        check_capability,
-    },
+    builder::{BuildJob, EngineBuilder, EngineError, NetworkSummary, Target, check_capability},
     builders::{TensorRt, Trtexec},
     manifest::Manifest,
     parity::{ParityJob, ParityReport, Reference, check},
 };
 use serde::Serialize;
 
+use self::tables::{engine_table, made_by, widened};
 use super::{
     candidate::candidate,
     describe::describe,
@@ -37,8 +30,8 @@ use crate::{
     args::{BuildEngineArgs, CandidateArg},
     context::{Context, Scratch},
     exit::{Exit, Refusal},
-    settings::{ExportSettings, Requests, profile, targets},
-    show::{Detail, Report, Table, bytes, seconds},
+    settings::{ExportSettings, Requests, planned, profile, targets},
+    show::{Detail, Report},
 };
 
 #[derive(Serialize)]
@@ -89,7 +82,11 @@ struct Source<'a> {
 impl Build<'_> {
     /// From a checkpoint: the reference is built anew from it.
     fn whole_model(&self, model: &Path, weights: &Path) -> anyhow::Result<EnginesBuilt> {
-        let settings = ExportSettings::resolve(model, weights, &self.args.choices)?;
+        let mut settings = ExportSettings::resolve(model, weights, &self.args.choices)?;
+        let (planned_in, typed) = (&self.args.profiles, &self.args.choices.profile);
+        let longest = settings.config.max_seq_len;
+        let profiles = planned(planned_in.as_deref(), typed.as_deref(), longest)?;
+        settings.profile = profiles.hull().clone();
         if let Some(elem) = settings.rare_type() {
             check_capability(self.builder.name(), &self.targets, elem)?;
         }
@@ -99,6 +96,7 @@ impl Build<'_> {
         let out = OutDir::open(&self.args.out)?;
         let staged = stage(&settings, out.staging(), self.context)?;
         let Staged { exported, mut manifest, typed } = staged;
+        manifest.set_profiles(&profiles);
         let mut warnings = requests.warnings.clone();
         warnings.extend(unknown_weights(&exported));
         warnings.extend(typed.iter().flat_map(Typed::warnings));
@@ -111,7 +109,7 @@ impl Build<'_> {
             for graph in &exported.graphs {
                 let onnx = dir.join(format!("{}.onnx", graph.name));
                 let source = Source { graph: &graph.name, onnx: &onnx, inputs: &graph.inputs };
-                let network = self.compile(&source, &settings.profile, dir, &mut manifest)?;
+                let network = self.compile(&source, &profiles, dir, &mut manifest)?;
                 network.check_interface(&graph.name, &graph.inputs, &graph.outputs)?;
             }
             if let Some(plan) = manifest.plan(dir)? {
@@ -168,19 +166,26 @@ impl Build<'_> {
     fn compile(
         &self,
         source: &Source<'_>,
-        profile: &Profile,
+        profiles: &Profiles,
         dir: &Path,
         manifest: &mut Manifest,
     ) -> anyhow::Result<NetworkSummary> {
         let name = format!("{}.plan", source.graph);
         let inputs: Vec<(String, Vec<Dim>)> =
             source.inputs.iter().map(|t| (t.name.clone(), dims(&t.shape))).collect();
+        let has =
+            |symbol: &str| source.inputs.iter().any(|t| t.shape.iter().any(|size| size == symbol));
+        // A single one has every symbol, so that a size which it lacks is told.
+        let profiles = match profiles.axes().keys().any(|symbol| has(symbol)) {
+            true => profiles.of(has),
+            false => vec![profiles.hull().clone()],
+        };
         let job = BuildJob {
             graph: source.graph,
             onnx: source.onnx,
             plan: &dir.join(&name),
             inputs: &inputs,
-            profile,
+            profiles: &profiles,
             targets: &self.targets,
             workspace: self.args.workspace.map(|mib| mib << 20),
             weights: self.args.plan_weights(),
@@ -230,7 +235,7 @@ impl Build<'_> {
             let out = OutDir::open(&self.args.out)?;
             let stem = onnx.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let source = Source { graph: &stem, onnx, inputs: &file.inputs };
-            self.compile(&source, &profile, out.staging(), &mut manifest)?;
+            self.compile(&source, &profile.into(), out.staging(), &mut manifest)?;
             manifest.write(out.staging())?;
             publish(out)?;
         }
@@ -273,53 +278,6 @@ fn builder(typed: &str, context: &Context) -> anyhow::Result<Box<dyn EngineBuild
 /// Sizes of an ONNX interface as dimensions: numbers or symbols.
 fn dims(shape: &[String]) -> Vec<Dim> {
     shape.iter().map(|d| d.parse().map_or_else(|_| Dim::named(d), Dim::Fixed)).collect()
-}
-
-fn engine_table(manifest: &Manifest) -> String {
-    let mut table = Table::new(&["plan", "layers", "build", "size", "products computed in"]);
-    for (graph, built) in &manifest.engines {
-        let name = format!("{graph}.plan");
-        let layers: usize = built.network.layers.values().sum();
-        let size = manifest.files.get(&name).map_or(0, |f| f.size);
-        let layers = if layers == 0 { String::new() } else { layers.to_string() };
-        let products = product_types(&built.products);
-        table.row([name, layers, seconds(built.seconds), bytes(size), products]);
-    }
-    table.text()
-}
-
-/// `5 int8, 7 half`: what a plan says of its products.
-fn product_types(products: &[PlannedProduct]) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for product in products {
-        *counts.entry(&product.operands).or_default() += 1;
-    }
-    let texts: Vec<String> = counts.iter().map(|(name, n)| format!("{n} {name}")).collect();
-    texts.join(", ")
-}
-
-/// Products that a plan of ours wants in 8 bits and TensorRT's plan has otherwise.
-fn widened(manifest: &Manifest, plan: &Plan) -> Vec<String> {
-    let wanted = match plan.format {
-        None => return Vec::new(),
-        Some(Format::Int8) => "int8",
-        Some(Format::Fp8) => "fp8_e4m3",
-    };
-    let engines = manifest.engines.iter();
-    let all = engines.flat_map(|(graph, built)| built.products.iter().map(move |p| (graph, p)));
-    all.filter(|(_, p)| plan.products.contains_key(&p.node) && p.operands != wanted)
-        .map(|(graph, p)| {
-            format!("{graph}: TensorRT computes `{}` in {}, not in {wanted}", p.node, p.operands)
-        })
-        .collect()
-}
-
-fn made_by(built: &BuiltEngine) -> String {
-    let targets = match built.targets.as_slice() {
-        [] => "the GPU of this machine".to_owned(),
-        list => list.join(", "),
-    };
-    format!("{} {} for {targets}", built.kind, built.version)
 }
 
 impl Report for EnginesBuilt {

@@ -211,6 +211,11 @@ fn manifest_text(dir: &Path, m: &Manifest) -> String {
     }
     let ranges: Vec<_> = m.profile.iter().map(|(n, r)| format!("{n}={r}")).collect();
     lines.push(format!("profile    {}", ranges.join(",")));
+    for (symbol, axis) in &m.axes {
+        let buckets: Vec<_> = axis.buckets.iter().map(usize::to_string).collect();
+        let (profiles, buckets) = (axis.profiles.join(", "), buckets.join(", "));
+        lines.push(format!("profiles   {symbol}: {profiles}; buckets {buckets}"));
+    }
     if let Some(c) = &m.checkpoint {
         let untrained = if c.untrained { ", untrained" } else { "" };
         let path = c.path.display();

@@ -31,6 +31,7 @@ mod measure;
 mod package;
 mod parity;
 mod parity_pair;
+mod plan_profiles;
 mod precision_report;
 mod preflight;
 mod quantize;
@@ -78,6 +79,7 @@ pub(crate) fn run(command: Command, detail: Detail, context: &Context) -> anyhow
         Command::Parity(args) => Shown::of(&parity::run(&args, context)?, detail),
         Command::Bisect(args) => Shown::of(&bisect::run(&args, context)?, detail),
         Command::Accuracy(args) => Shown::of(&accuracy::run(&args, context)?, detail),
+        Command::PlanProfiles(args) => Shown::of(&plan_profiles::run(&args)?, detail),
         Command::BuildEngine(args) => Shown::of(&build_engine::run(&args, context)?, detail),
         Command::Refit(args) => Shown::of(&refit::run(&args, context)?, detail),
         Command::Preflight(args) => Shown::of(&preflight::run(&args)?, detail),

@@ -55,7 +55,7 @@ fn an_edited_manifest() {
     let world = World::exported();
     world.edit("graphs/onr.json", "\"format\": 1,", "\"format\": 1, \"colour\": \"red\",");
     assert_snapshot!(verify(&world), @r"
-        error: graphs/onr.json is not a manifest of format 1: unknown field `colour`, expected one of `format`, `onr`, `model`, `export`, `quantized`, `profile`, `checkpoint`, `graphs`, `engines`, `parity`, `files`, `sha256` at line 2 column 23
+        error: graphs/onr.json is not a manifest of format 1: unknown field `colour`, expected one of `format`, `onr`, `model`, `export`, `quantized`, `profile`, `axes`, `checkpoint`, `graphs`, `engines`, `parity`, `files`, `sha256` at line 2 column 23
          hint: was it written by another version of onr?
     ");
 

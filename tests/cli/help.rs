@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::World;
 
-const VERBS: [&str; 25] = [
+const VERBS: [&str; 27] = [
     "init",
     "import",
     "requests",
@@ -22,7 +22,9 @@ const VERBS: [&str; 25] = [
     "parity",
     "bisect",
     "accuracy",
+    "plan-profiles",
     "build-engine",
+    "refit",
     "preflight",
     "package",
     "bench",

@@ -20,6 +20,7 @@ mod package;
 mod parity;
 mod precision;
 mod preflight;
+mod profiles;
 mod requests;
 mod rewrite;
 mod serve_check;

@@ -36,6 +36,7 @@ fn pretend_plans(world: &World, kind: PlanKind, version: &str, target: &str) {
             library: "none".into(),
             targets: vec![target.into()],
             network: NetworkSummary::default(),
+            profiles: Vec::new(),
             products: Vec::new(),
             warnings: Vec::new(),
             seconds: 0.0,

@@ -196,6 +196,7 @@ fn engine(kind: PlanKind, targets: &[&str]) -> BuiltEngine {
             f32_layers: Vec::new(),
         },
         products: Vec::new(),
+        profiles: Vec::new(),
         warnings: Vec::new(),
         weights: PlanWeights::Refittable,
         seconds: 0.0,

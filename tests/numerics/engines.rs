@@ -25,7 +25,7 @@ fn compile(world: &World, graph: &ExportedGraph, builder: &TensorRt) -> BuiltEng
         onnx: &world.dir.path().join(format!("{}.onnx", graph.name)),
         plan: &plan,
         inputs: &inputs,
-        profile: &Profile::for_model(world.config.max_seq_len),
+        profiles: &[Profile::for_model(world.config.max_seq_len)],
         targets: &[],
         workspace: None,
         weights: PlanWeights::Fixed,

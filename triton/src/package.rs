@@ -3,12 +3,15 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use onr_exporter::{ExportedGraph, WEIGHTS_FILE, artifact::FileRecord};
-use onr_graphs::Range;
+use onr_graphs::{Profile, Range};
 use onr_requests::Request;
 use onr_runtime::builder::Target;
 
 use crate::{
-    config::{DynamicBatching, InstanceGroup, InstanceKind, ModelConfig, VersionPolicy},
+    config::{
+        DynamicBatching, InstanceGroup, InstanceKind, ModelConfig, TensorConfig, VersionPolicy,
+        Warmup,
+    },
     ensemble::{STEPS, ensemble},
     error::PackageError,
     options::{Backend, PackageOptions},
@@ -94,8 +97,8 @@ impl Package {
         let backend = options.backend.unwrap_or_else(|| default_backend(sources, &mut notes));
         options.check(backend)?;
         let batch = batch(first, options, &mut notes)?;
-        let sample = requests.and_then(|requests| Sample::choose(requests, first));
-        if requests.is_some() && sample.is_none() {
+        let fits = |requests| Sample::choose(requests, first, &first.profile).is_some();
+        if requests.is_some_and(|requests| !fits(requests)) {
             notes.push("no request fits the profile: the models have no warm-up".into());
         }
         let planner = Planner {
@@ -105,7 +108,7 @@ impl Package {
             backend,
             batch,
             targets: targets(sources, backend)?,
-            sample,
+            requests: requests.filter(|requests| fits(requests)),
         };
         let mut models = Vec::new();
         for graph in &first.manifest.graphs {
@@ -183,7 +186,8 @@ struct Planner<'a> {
     backend: Backend,
     batch: Range,
     targets: Vec<Option<Target>>,
-    sample: Option<Sample>,
+    /// For warm-ups, if one of them fits.
+    requests: Option<&'a [Request]>,
 }
 
 impl Planner<'_> {
@@ -196,13 +200,14 @@ impl Planner<'_> {
         };
         let plans = self.backend == Backend::TensorRt;
         let input = tensors(&graph.inputs)?;
-        let (model_warmup, warmup) = match &self.sample {
-            Some(sample) => sample.warmups(graph, &input, self.batch),
-            None => Default::default(),
+        let profiles = match self.backend {
+            Backend::TensorRt => self.first.profiles(&graph.name)?,
+            _ => vec![self.first.profile.clone()],
         };
-        let profile = &self.first.profile;
+        let (model_warmup, warmup) = self.warmups(graph, &input, &profiles);
+        let Source { profile, axes, .. } = self.first;
         let cuda_graphs = (plans && self.options.cuda_graphs)
-            .then(|| profiles::cuda_graphs(&graph.inputs, profile, self.batch.max));
+            .then(|| profiles::cuda_graphs(&graph.inputs, profile, axes, self.batch.max));
         let (files, cc_model_filenames) = self.files(&graph.name)?;
         let platform = match self.backend {
             Backend::TensorRt => Some("tensorrt_plan".to_owned()),
@@ -216,7 +221,7 @@ impl Planner<'_> {
             max_batch_size: self.batch.max,
             input,
             output: tensors(&graph.outputs)?,
-            instance_group: vec![self.instances()?],
+            instance_group: vec![self.instances(&profiles)?],
             dynamic_batching: Some(DynamicBatching {
                 preferred_batch_size: self.options.preferred_batches.clone(),
                 max_queue_delay_microseconds: self.options.queue_delay_us,
@@ -247,7 +252,30 @@ impl Planner<'_> {
         ModelConfig { version_policy, ..ModelConfig::default() }
     }
 
-    fn instances(&self) -> Result<InstanceGroup, PackageError> {
+    /// Warm-ups in every profile of a plan: each has a context of its own, whose first request is slow.
+    fn warmups(
+        &self,
+        graph: &ExportedGraph,
+        input: &[TensorConfig],
+        profiles: &[Profile],
+    ) -> (Vec<Warmup>, Files) {
+        let Some(requests) = self.requests else { return Default::default() };
+        let (mut warmups, mut files) = (Vec::new(), Files::new());
+        for (number, profile) in profiles.iter().enumerate() {
+            let whole = profiles::within(&self.first.profile, profile);
+            let Some(sample) = Sample::choose(requests, self.first, &whole) else { continue };
+            let of = match profiles {
+                [_] => String::new(),
+                _ => format!("profile {number}, "),
+            };
+            let (more, with) = sample.warmups(graph, input, self.batch, &of);
+            warmups.extend(more);
+            files.extend(with);
+        }
+        (warmups, files)
+    }
+
+    fn instances(&self, profiles: &[Profile]) -> Result<InstanceGroup, PackageError> {
         let gpus = self.options.gpus.clone();
         let kind = match self.backend {
             Backend::TensorRt => InstanceKind::Gpu,
@@ -255,9 +283,8 @@ impl Planner<'_> {
             Backend::OnnxRuntime => InstanceKind::Gpu,
             Backend::Python => InstanceKind::Cpu,
         };
-        // `onr` builds one profile a plan.
         let profile = match self.backend {
-            Backend::TensorRt => profiles::indices(std::slice::from_ref(&self.first.profile))?,
+            Backend::TensorRt => profiles::indices(profiles)?,
             _ => Vec::new(),
         };
         Ok(InstanceGroup { kind, count: self.options.instances, gpus, profile })
@@ -312,7 +339,7 @@ impl Planner<'_> {
         if self.backend == Backend::Python {
             notes.push("the backend python needs numpy and onnxruntime in its Python".into());
         }
-        if self.sample.is_some() {
+        if self.requests.is_some() {
             notes.push("warm-ups: keys, values and states of other graphs are 0".into());
         }
         notes

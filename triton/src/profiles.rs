@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use onr_exporter::TensorInfo;
-use onr_graphs::{Profile, Range};
+use onr_graphs::{Axis, Bindings, Profile, Range, profile::End};
 
 use crate::{
     config::{GraphSpec, LowerBound},
@@ -27,6 +27,15 @@ pub fn indices(profiles: &[Profile]) -> Result<Vec<String>, PackageError> {
     Ok((0..profiles.len()).map(|i| i.to_string()).collect())
 }
 
+/// All symbols, for a profile of a graph: `seq` is as `kv` where the graph has only keys and values, for they are of a
+/// history of this length.
+pub(crate) fn within(hull: &Profile, profile: &Profile) -> Profile {
+    let has = |symbol: &str| profile.get(symbol);
+    let seq = has("seq").or_else(|| has("kv")).map(|range| ("seq", range));
+    let ranges = profile.ranges().iter().map(|(symbol, range)| (symbol.as_str(), *range));
+    ranges.chain(seq).fold(hull.clone(), |all, (symbol, range)| all.at(symbol, range))
+}
+
 /// Is there a shape that both take?
 fn overlap(a: &Profile, b: &Profile) -> bool {
     let disjoint = |(name, range): (&String, &Range)| {
@@ -35,18 +44,48 @@ fn overlap(a: &Profile, b: &Profile) -> bool {
     !a.ranges().iter().any(disjoint)
 }
 
-/// What CUDA graphs are recorded for: the profile's best shapes, at its best and its largest batch. A smaller batch
-/// may run in a larger one, for rows do not see each other; other sizes must be met, for a shorter row would not
-/// lie where the graph reads it.
+/// What CUDA graphs are recorded for: every combination of the buckets of a graph's symbols, the profile's best size for
+/// symbols without, each at the best and the largest batch. A smaller batch may run in a larger one, for rows do not see each
+/// other; other sizes must be met, for a shorter row would not lie where the graph reads it.
+///
+/// Triton tries each of them in each profile, and says in its log that the profiles of other sizes do not take it.
 #[must_use]
-pub fn cuda_graphs(inputs: &[TensorInfo], profile: &Profile, max_batch: usize) -> Vec<GraphSpec> {
-    let best = |symbol: &str| profile.get(symbol).map_or(1, |range| range.opt) as i64;
+pub fn cuda_graphs(
+    inputs: &[TensorInfo],
+    profile: &Profile,
+    axes: &BTreeMap<String, Axis>,
+    max_batch: usize,
+) -> Vec<GraphSpec> {
+    let has = |symbol: &str| inputs.iter().any(|t| t.shape[1..].iter().any(|s| s == symbol));
+    let mut all = vec![profile.bindings(End::Opt)];
+    for (symbol, axis) in axes.iter().filter(|(symbol, _)| has(symbol)) {
+        let padded = |sizes: Bindings| {
+            let at = move |bucket: &usize| {
+                let mut sizes = sizes.clone();
+                sizes.insert(symbol.clone(), *bucket);
+                sizes
+            };
+            axis.buckets().iter().map(at)
+        };
+        all = all.into_iter().flat_map(padded).collect();
+    }
+    let batch = profile.get("batch").unwrap_or(Range { min: 1, opt: 1, max: 1 });
+    all.iter().flat_map(|sizes| graphs_at(inputs, sizes, batch, max_batch)).collect()
+}
+
+/// CUDA graphs of all batches at one size of every other symbol.
+fn graphs_at(
+    inputs: &[TensorInfo],
+    sizes: &Bindings,
+    batch: Range,
+    max_batch: usize,
+) -> Vec<GraphSpec> {
+    let size = |symbol: &str| sizes.get(symbol).map_or(1, |n| *n as i64);
     let dims = |t: &TensorInfo| {
-        let sizes = t.shape.iter().skip(1);
-        sizes.map(|s| s.parse().unwrap_or_else(|_| best(s))).collect::<Vec<i64>>()
+        let axes = t.shape.iter().skip(1);
+        axes.map(|s| s.parse().unwrap_or_else(|_| size(s))).collect::<Vec<i64>>()
     };
     let input: BTreeMap<_, _> = inputs.iter().map(|t| (t.name.clone(), dims(t))).collect();
-    let batch = profile.get("batch").unwrap_or(Range { min: 1, opt: 1, max: 1 });
     let opt = batch.opt.min(max_batch);
     let mut spans = vec![(batch.min.min(opt), opt)];
     if opt < max_batch {
@@ -84,7 +123,7 @@ mod tests {
             shape: ["batch", "2", "kv"].map(str::to_owned).into(),
         }];
         let spans = |text, max| {
-            let specs = cuda_graphs(&inputs, &profile(text), max);
+            let specs = cuda_graphs(&inputs, &profile(text), &BTreeMap::new(), max);
             assert!(specs.iter().all(|s| s.input["x"] == [2, 16]));
             let low = |s: &GraphSpec| s.lower_bound.as_ref().map(|b| b.batch_size);
             specs.iter().map(|s| (low(s), s.batch_size)).collect::<Vec<_>>()
@@ -92,5 +131,24 @@ mod tests {
         assert_eq!(spans("batch=1:8:32,kv=1:16:32", 32), [(Some(1), 8), (Some(9), 32)]);
         assert_eq!(spans("batch=1:8:32,kv=1:16:32", 4), [(Some(1), 4)]);
         assert_eq!(spans("batch=1:1:2,kv=1:16:32", 2), [(None, 1), (None, 2)]);
+    }
+
+    #[test]
+    fn graphs_are_recorded_for_every_combination_of_buckets() {
+        let tensor = |name: &str, shape: [&str; 2]| TensorInfo {
+            name: name.into(),
+            dtype: "f16".into(),
+            shape: shape.map(str::to_owned).into(),
+        };
+        let inputs = [tensor("keys", ["batch", "kv"]), tensor("ids", ["batch", "candidates"])];
+        let axis = |symbol: &str, buckets: &[usize]| {
+            let last = buckets[buckets.len() - 1];
+            let range = Range { min: 1, opt: last, max: last };
+            (symbol.to_owned(), Axis::new(symbol, vec![range], buckets.to_vec(), 64).unwrap())
+        };
+        let axes = [axis("kv", &[8, 64]), axis("candidates", &[4, 9]), axis("seq", &[1, 2, 3])];
+        let specs = cuda_graphs(&inputs, &profile("batch=1:4:8"), &axes.into(), 4);
+        let sizes: Vec<_> = specs.iter().map(|s| (s.input["ids"][0], s.input["keys"][0])).collect();
+        assert_eq!(sizes, [(4, 8), (4, 64), (9, 8), (9, 64)], "of the graph's symbols only");
     }
 }

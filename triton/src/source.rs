@@ -1,9 +1,12 @@
 //! Directories that packages are made from.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use onr_exporter::{ExportedGraph, artifact::FileRecord};
-use onr_graphs::{GraphOptions, ModelConfig, Profile};
+use onr_graphs::{Axis, GraphOptions, ModelConfig, Profile};
 use onr_runtime::{
     builder::{PlanKind, PlanWeights, Target},
     manifest::{MANIFEST_FILE, Manifest, ManifestError},
@@ -20,7 +23,9 @@ pub struct Source {
     pub manifest: Manifest,
     pub(crate) config: ModelConfig,
     pub(crate) options: GraphOptions,
+    /// What all profiles of a plan take together.
     pub(crate) profile: Profile,
+    pub(crate) axes: BTreeMap<String, Axis>,
 }
 
 impl Source {
@@ -38,14 +43,32 @@ impl Source {
         let config = manifest.config().map_err(|problems| refuse(problems.join("; ")))?;
         let choices = manifest.export.as_ref().and_then(|choices| choices.options());
         let options = choices.ok_or_else(|| refuse("its export is not known".into()))?;
-        let profile = manifest.profile(config.max_seq_len).map_err(refuse)?;
-        Ok(Self { dir: dir.to_owned(), manifest, config, options, profile })
+        let profiles = manifest.profiles(config.max_seq_len).map_err(refuse)?;
+        let (profile, axes) = (profiles.hull().clone(), profiles.axes().clone());
+        let source = Self { dir: dir.to_owned(), manifest, config, options, profile, axes };
+        let graphs = source.manifest.graphs.iter();
+        graphs.map(|graph| source.profiles(&graph.name)).collect::<Result<Vec<_>, _>>()?;
+        Ok(source)
     }
 
     /// The model.
     #[must_use]
     pub const fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// The profiles of a graph's plan by number; what all take together where there is no plan.
+    ///
+    /// # Errors
+    /// [`PackageError::Manifest`] for texts that are no profiles.
+    pub(crate) fn profiles(&self, graph: &str) -> Result<Vec<Profile>, PackageError> {
+        let Some(engine) = self.manifest.engines.get(graph) else {
+            return Ok(vec![self.profile.clone()]);
+        };
+        let file = self.dir.join(MANIFEST_FILE);
+        Ok(engine
+            .profiles(&self.profile)
+            .map_err(|reason| ManifestError::Format { file, reason })?)
     }
 
     /// The record of a file of the directory.
@@ -132,6 +155,11 @@ fn difference(a: &Source, b: &Source) -> Option<&'static str> {
         let graphs = s.manifest.graphs.iter();
         graphs.map(|g| (g.name.clone(), g.inputs.clone(), g.outputs.clone())).collect::<Vec<_>>()
     };
+    let ranges = |s: &Source| {
+        let engines = s.manifest.engines.iter();
+        let plans = engines.map(|(graph, engine)| (graph.clone(), engine.profiles.clone()));
+        (s.manifest.axes.clone(), plans.collect::<Vec<_>>())
+    };
     let checkpoint = |s: &Source| s.manifest.checkpoint.as_ref().map(|c| c.sha256.clone());
     let version = |s: &Source| {
         let mut all: Vec<_> = s.manifest.engines.values().map(|e| e.version.clone()).collect();
@@ -144,7 +172,7 @@ fn difference(a: &Source, b: &Source) -> Option<&'static str> {
         ("their checkpoints", checkpoint(a) != checkpoint(b)),
         ("their precisions", a.manifest.kind() != b.manifest.kind()),
         ("their tensors", interface(a) != interface(b)),
-        ("their profiles", a.manifest.profile != b.manifest.profile),
+        ("their profiles", a.manifest.profile != b.manifest.profile || ranges(a) != ranges(b)),
         ("their versions of TensorRT", version(a) != version(b)),
     ];
     differ.iter().find(|(_, differ)| *differ).map(|(what, _)| *what)

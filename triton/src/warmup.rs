@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use onr_exporter::{ExportedGraph, TensorInfo, artifact};
-use onr_graphs::{Bindings, DType, Dim, Range, profile::End};
+use onr_graphs::{Bindings, DType, Dim, Profile, Range, profile::End};
 use onr_requests::Request;
 use onr_runtime::{
     parity::{Batch, BatchShape, batches},
@@ -28,8 +28,8 @@ pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 impl Sample {
     /// The request with the longest history among those that fit the profile's best sizes, else its largest; `None`
     /// when no request fits.
-    pub(crate) fn choose(requests: &[Request], source: &Source) -> Option<Self> {
-        let range = |symbol: &str| source.profile.get(symbol);
+    pub(crate) fn choose(requests: &[Request], source: &Source, profile: &Profile) -> Option<Self> {
+        let range = |symbol: &str| profile.get(symbol);
         let (seq, candidates) = (range("seq")?, range("candidates")?);
         let fits = |request: &&Request, seq: usize, candidates: usize| {
             request.items.len() <= seq && request.candidates.len() <= candidates
@@ -43,7 +43,7 @@ impl Sample {
         let shape = BatchShape { rows: 1, seq_step: seq.opt, candidate_step: candidates.opt };
         let one = std::slice::from_ref(chosen);
         let batch = batches(one, &source.config, &source.options, shape).pop()?;
-        let mut sizes = source.profile.bindings(End::Opt);
+        let mut sizes = profile.bindings(End::Opt);
         sizes.insert("batch".into(), 1);
         let width = batch.inputs.get("candidate_ids").map_or(0, |t| t.shape()[1]);
         let sized = [("seq", batch.seq, seq), ("candidates", width, candidates)];
@@ -58,12 +58,13 @@ impl Sample {
     }
 
     /// Warm-ups of a graph, in the profile's smallest and its best batch. Keys, values and whatever else other graphs
-    /// compute are 0.
+    /// compute are 0. `of` says of what they are, where there are several profiles.
     pub(crate) fn warmups(
         &self,
         graph: &ExportedGraph,
         tensors: &[TensorConfig],
         batch: Range,
+        of: &str,
     ) -> (Vec<Warmup>, Files) {
         let mut files = Files::new();
         let mut inputs = BTreeMap::new();
@@ -71,7 +72,7 @@ impl Sample {
             inputs.insert(info.name.clone(), self.input(info, config.data_type, &mut files));
         }
         let warmup = |name: &str, batch_size| Warmup {
-            name: name.to_owned(),
+            name: format!("{of}{name}"),
             batch_size,
             inputs: inputs.clone(),
         };

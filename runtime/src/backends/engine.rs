@@ -23,7 +23,6 @@ use super::plan::{self, Plan, Reader};
 use crate::{
     backend::{Availability, Backend, Placement, RunError, Session},
     builder::PlanKind,
-    manifest::Manifest,
     tensor::{Feeds, HostTensor, Value, Values},
 };
 
@@ -171,16 +170,17 @@ impl Backend for EngineBackend {
 fn ranges(plan: &Plan) -> Result<Vec<Ranges>, String> {
     let graph = plan.manifest.graphs.iter().find(|graph| graph.name == plan.graph);
     let Some(graph) = graph else { return Ok(Vec::new()) };
-    let profiles = profiles(&plan.manifest)?;
+    let profiles = profiles(plan)?;
     Ok(profiles.iter().map(|profile| range(&graph.inputs, profile)).collect())
 }
 
-fn profiles(manifest: &Manifest) -> Result<Vec<Profile>, String> {
+fn profiles(plan: &Plan) -> Result<Vec<Profile>, String> {
+    let manifest = &plan.manifest;
     let longest = match &manifest.model {
         Some(_) => manifest.config().map_err(|e| e.join("; "))?.max_seq_len,
         None => 1,
     };
-    Ok(vec![manifest.profile(longest)?])
+    plan.engine.profiles(&manifest.profile(longest)?)
 }
 
 fn range(inputs: &[TensorInfo], profile: &Profile) -> Ranges {

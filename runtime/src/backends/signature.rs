@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use onr_graphs::DType;
+use onr_graphs::{Bindings, DType};
 
 use crate::{
     backend::RunError,
@@ -86,6 +86,20 @@ impl Signature {
                 .map_err(|reason| self.refuse(&input.name, reason))
         };
         self.inputs.iter().map(fit).collect()
+    }
+
+    /// The sizes of the named axes, for feeds that were arranged.
+    pub(super) fn sizes(&self, feeds: &Feeds) -> Bindings {
+        let mut sizes = Bindings::new();
+        for input in &self.inputs {
+            let shape = feeds.get(&input.name).map_or(&[][..], HostTensor::shape);
+            for (axis, size) in input.axes.iter().flatten().zip(shape) {
+                if let Axis::Named(name) = axis {
+                    sizes.insert(name.clone(), *size);
+                }
+            }
+        }
+        sizes
     }
 
     fn refuse(&self, input: &str, reason: String) -> RunError {

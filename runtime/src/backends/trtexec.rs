@@ -17,7 +17,7 @@ use std::{
 };
 
 use onr_exporter::{TensorInfo, onnx::OnnxFile};
-use onr_graphs::DType;
+use onr_graphs::{DType, Profile};
 
 use self::outputs::Outputs;
 use super::{
@@ -75,8 +75,8 @@ impl TrtexecBackend {
         self
     }
 
-    /// The plan that the manifest beside `model` has of it.
-    fn plan(&self, model: &Path) -> Result<PathBuf, RunError> {
+    /// The plan that the manifest beside `model` has of it, and its profiles where there are several.
+    fn plan(&self, model: &Path) -> Result<(PathBuf, Vec<Profile>), RunError> {
         let about = self.program.about().map_err(missing)?;
         let reader = Reader {
             kind: PlanKind::Tensorrt,
@@ -84,7 +84,12 @@ impl TrtexecBackend {
             name: &self.program.path().display().to_string(),
             builder: "trtexec",
         };
-        Ok(plan::beside(model, &reader).map_err(|(file, reason)| refused(&file, reason))?.file)
+        let found =
+            plan::beside(model, &reader).map_err(|(file, reason)| refused(&file, reason))?;
+        let profiles = found.engine.profiles.iter().map(|text| Profile::of_any(text));
+        let profiles = profiles.collect::<Result<Vec<_>, _>>();
+        let profiles = profiles.map_err(|error| refused(&found.file, error.to_string()))?;
+        Ok((found.file, profiles))
     }
 }
 
@@ -98,7 +103,7 @@ impl Backend for TrtexecBackend {
     }
 
     fn open(&self, model: &Path) -> Result<Box<dyn Session>, RunError> {
-        let plan = self.plan(model)?;
+        let (plan, profiles) = self.plan(model)?;
         let file = OnnxFile::read(model).map_err(|error| refused(model, error.to_string()))?;
         let inputs = tensors(model, &file.inputs)?;
         if let Some(input) = inputs.iter().find(|input| !flags::carries(&input.name)) {
@@ -109,7 +114,7 @@ impl Backend for TrtexecBackend {
         let outputs = Outputs::new(tensors(model, &file.outputs)?)
             .map_err(|reason| refused(model, reason))?;
         let signature = Signature::new(NAME, inputs);
-        Ok(Box::new(PlanSession { backend: self.clone(), plan, signature, outputs }))
+        Ok(Box::new(PlanSession { backend: self.clone(), plan, profiles, signature, outputs }))
     }
 
     fn runs_files(&self) -> bool {
@@ -121,6 +126,8 @@ impl Backend for TrtexecBackend {
 struct PlanSession {
     backend: TrtexecBackend,
     plan: PathBuf,
+    /// Where there are several.
+    profiles: Vec<Profile>,
     signature: Signature,
     outputs: Outputs,
 }
@@ -132,7 +139,8 @@ impl Session for PlanSession {
         let folder =
             folder.map_err(|e| failed(format!("cannot make a folder for its files: {e}")))?;
         let inputs = self.write(feeds, folder.path())?;
-        self.start(&inputs, folder.path())?;
+        let profile = self.profile(feeds)?;
+        self.start(&inputs, profile, folder.path())?;
         self.outputs.read(folder.path()).map_err(failed)
     }
 
@@ -157,12 +165,36 @@ impl PlanSession {
         arranged.map(write).collect()
     }
 
+    /// The number of the profile that takes these sizes, where there are several: the tool would take the first one.
+    fn profile(&self, feeds: &Feeds) -> Result<Option<usize>, RunError> {
+        if self.profiles.is_empty() {
+            return Ok(None);
+        }
+        let sizes = self.signature.sizes(feeds);
+        let takes = |profile: &Profile| {
+            let mut ranges = profile.ranges().iter();
+            ranges.all(|(symbol, range)| sizes.get(symbol).is_none_or(|n| range.contains(*n)))
+        };
+        let found = self.profiles.iter().position(takes);
+        let sizes = || sizes.iter().map(|(symbol, n)| format!("{symbol}={n}"));
+        let none = || {
+            let sizes = sizes().collect::<Vec<_>>().join(", ");
+            failed(format!("{}: none of its profiles takes {sizes}", self.plan.display()))
+        };
+        found.map(Some).ok_or_else(none)
+    }
+
     /// Runs the plan once, to its end.
-    fn start(&self, inputs: &[RunInput<'_>], folder: &Path) -> Result<(), RunError> {
+    fn start(
+        &self,
+        inputs: &[RunInput<'_>],
+        profile: Option<usize>,
+        folder: &Path,
+    ) -> Result<(), RunError> {
         let TrtexecBackend { program, limit, go_on } = &self.backend;
         let about = program.about().map_err(missing)?;
         let mut command = program.command();
-        command.args(flags::run(about, &self.plan, inputs)).current_dir(folder);
+        command.args(flags::run(about, &self.plan, inputs, profile)).current_dir(folder);
         tracing::debug!(?command, "starting trtexec");
         let began = Instant::now();
         let mut late = false;

@@ -17,18 +17,26 @@ pub(super) struct InputShapes {
     pub(super) max: Vec<usize>,
 }
 
-/// The dynamic inputs of `job`, in its order. Inputs of fixed shape are left out: TensorRT takes
-/// theirs from the file, and `trtexec` refuses shapes for a graph that has no dynamic input.
-pub(super) fn dynamic_inputs(job: &BuildJob<'_>) -> Result<Vec<InputShapes>, EngineError> {
+/// The dynamic inputs of `job` in each of its profiles; no profile where there are none of these inputs. Inputs of fixed shape are
+/// left out: TensorRT takes theirs from the file, and `trtexec` refuses shapes for a graph that has no dynamic input.
+pub(super) fn dynamic_inputs(job: &BuildJob<'_>) -> Result<Vec<Vec<InputShapes>>, EngineError> {
+    if job.inputs.iter().all(|(_, shape)| shape.iter().all(|d| d.fixed().is_some())) {
+        return Ok(Vec::new());
+    }
+    job.profiles.iter().map(|profile| inputs_in(job, profile)).collect()
+}
+
+/// The dynamic inputs in one profile, in the order of the job.
+fn inputs_in(job: &BuildJob<'_>, profile: &Profile) -> Result<Vec<InputShapes>, EngineError> {
     job.inputs
         .iter()
         .filter(|(_, shape)| shape.iter().any(|d| d.fixed().is_none()))
         .map(|(name, shape)| {
             let at = |end| {
-                job.profile.resolve(shape, end).ok_or_else(|| EngineError::Profile {
+                profile.resolve(shape, end).ok_or_else(|| EngineError::Profile {
                     graph: job.graph.to_owned(),
                     input: name.clone(),
-                    symbol: unbound(shape, job.profile),
+                    symbol: unbound(shape, profile),
                 })
             };
             Ok(InputShapes {
@@ -59,6 +67,10 @@ mod tests {
     use super::*;
     use crate::builder::PlanWeights;
 
+    fn profile(text: &str) -> Profile {
+        Profile::for_model(16).with(text).unwrap()
+    }
+
     #[test]
     fn affine_sizes_resolve_and_fixed_inputs_are_left_out() {
         let inputs = [
@@ -70,7 +82,7 @@ mod tests {
             onnx: Path::new("g.onnx"),
             plan: Path::new("g.plan"),
             inputs: &inputs,
-            profile: &Profile::for_model(16).with("batch=1:2:4").unwrap(),
+            profiles: &[profile("batch=1:2:4"), profile("batch=5:6:8,kv=2")],
             targets: &[],
             workspace: None,
             weights: PlanWeights::Fixed,
@@ -81,6 +93,10 @@ mod tests {
             opt: vec![4, 11],
             max: vec![8, 19],
         };
-        assert_eq!(dynamic_inputs(&job).unwrap(), [past]);
+        let [first, second] = dynamic_inputs(&job).unwrap().try_into().unwrap();
+        assert_eq!(first, [past]);
+        assert_eq!((&second[0].min, &second[0].max), (&vec![10, 5], &vec![16, 5]));
+        let fixed = BuildJob { inputs: &inputs[1..], ..job };
+        assert_eq!(dynamic_inputs(&fixed).unwrap(), Vec::<Vec<_>>::new());
     }
 }

@@ -164,6 +164,7 @@ impl EngineBuilder for TensorRt {
             version: version.to_string(),
             library: file_name(&self.library),
             targets: targets.iter().map(Target::to_string).collect(),
+            profiles: job.several(),
             network,
             warnings: log.warnings,
             weights: job.weights,

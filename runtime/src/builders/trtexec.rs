@@ -145,6 +145,7 @@ impl EngineBuilder for Trtexec {
             version: about.version.to_string(),
             library: self.library(),
             targets: output.device.iter().map(Target::to_string).collect(),
+            profiles: job.several(),
             network: NetworkSummary::default(),
             warnings: output.log.warnings,
             weights: job.weights,

@@ -137,15 +137,29 @@ def value_of(table, option, text):
     return text
 
 
+ENDS = ["--minShapes", "--optShapes", "--maxShapes"]
+
+
 def parse(table, arguments):
-    """A multimap as the real one has: a repeated option that is taken once stays behind as unknown."""
-    options, unknown = {}, []
+    """A multimap as the real one has: a repeated option that is taken once stays behind as unknown.
+
+    Shapes belong to the profile whose number was named last, else to profile 0."""
+    options, unknown, profiles, number = {}, [], {}, 0
     for argument in arguments:
         name, _, text = argument.partition("=")
-        if name not in table.kinds or name in options:
+        if name == "--profile" and name in table.kinds:
+            number = int(value_of(table, name, text))
+            options[name] = True
+        elif name in ENDS and name not in profiles.get(number, {}):
+            profiles.setdefault(number, {})[name] = value_of(table, name, text)
+            options[name] = True
+        elif name not in table.kinds or name in options:
             unknown.append((name, text))
         else:
             options[name] = value_of(table, name, text)
+    if sorted(profiles) != list(range(len(profiles))):
+        raise Invalid(f"profiles {sorted(profiles)} are not numbered from 0")
+    options["profiles"] = [[profiles[n].get(end, {}) for end in ENDS] for n in sorted(profiles)]
     return options, unknown
 
 
@@ -170,6 +184,23 @@ def interface(path):
     return inputs, outputs, {node.name for node in graph.node}
 
 
+def profile_is_wrong(inputs, dynamic, ends):
+    named = set().union(*ends)
+    if named and not dynamic:
+        return ("Static model does not take explicit shapes since the shape of inference tensors will be "
+                "determined by the model itself")
+    if any(set(end) != dynamic for end in ends):
+        return f"Shapes are for {sorted(named)}, dynamic inputs are {sorted(dynamic)}"
+    for name in dynamic:
+        low, best, high = (end[name] for end in ends)
+        fits = all(s in (-1, b) for s, b in zip(inputs[name][1], best))
+        if not len(low) == len(best) == len(high) == len(inputs[name][1]) or not fits:
+            return f"[TRT] input {name}: shapes do not fit {inputs[name][1]}"
+        if not all(a <= b <= c for a, b, c in zip(low, best, high)):
+            return f"[TRT] input {name}: kMIN <= kOPT <= kMAX does not hold"
+    return None
+
+
 def build(table, options):
     onnx = options["--onnx"]
     if not os.path.isfile(onnx):
@@ -177,24 +208,10 @@ def build(table, options):
         log("E", "Failed to parse onnx file")
         return 1
     inputs, outputs, nodes = interface(onnx)
-    ends = [options.get(f"--{end}Shapes", {}) for end in ("min", "opt", "max")]
     dynamic = {name for name, (_, shape) in inputs.items() if -1 in shape}
-    named = set().union(*ends)
-    if named and not dynamic:
-        log("E", "Static model does not take explicit shapes since the shape of inference tensors will be "
-                 "determined by the model itself")
-        return 1
-    if any(set(end) != dynamic for end in ends):
-        log("E", f"Shapes are for {sorted(named)}, dynamic inputs are {sorted(dynamic)}")
-        return 1
-    for name in dynamic:
-        low, best, high = (end[name] for end in ends)
-        fits = all(s in (-1, b) for s, b in zip(inputs[name][1], best))
-        if not len(low) == len(best) == len(high) == len(inputs[name][1]) or not fits:
-            log("E", f"[TRT] input {name}: shapes do not fit {inputs[name][1]}")
-            return 1
-        if not all(a <= b <= c for a, b, c in zip(low, best, high)):
-            log("E", f"[TRT] input {name}: kMIN <= kOPT <= kMAX does not hold")
+    for ends in options["profiles"] or [[{}, {}, {}]]:
+        if wrong := profile_is_wrong(inputs, dynamic, ends):
+            log("E", wrong)
             return 1
     for flag, tensors in (("--inputIOFormats", inputs), ("--outputIOFormats", outputs)):
         if flag in options and len(options[flag]) not in (1, len(tensors)):
@@ -209,7 +226,8 @@ def build(table, options):
         "standin": table.version,
         "onnx": os.path.abspath(onnx),
         "workspace_mib": options.get("--memPoolSize", {}).get("workspace"),
-        "options": sorted(options),
+        "options": sorted(option for option in options if option.startswith("--")),
+        "profiles": options["profiles"],
     }
     with open(options["--saveEngine"], "w") as file:
         json.dump(plan, file)
@@ -253,6 +271,15 @@ def infer(table, options, fault):
     for name in [*files, *shapes]:
         if name not in inputs:
             log("E", f'Cannot find input tensor with name "{name}" in the engine bindings!')
+            return 1
+    number = int(options.get("--useProfile", 0))
+    if number >= max(1, len(plan["profiles"])):
+        log("E", f"Requested optimization profile index {number} is out of range")
+        return 1
+    for name, shape in shapes.items():
+        low, _, high = (end[name] for end in plan["profiles"][number])
+        if not all(a <= b <= c for a, b, c in zip(low, shape, high)):
+            log("E", f"[TRT] input {name}: {shape} does not satisfy optimization profile {number}")
             return 1
     feeds = {}
     for name, (code, declared) in inputs.items():

@@ -53,6 +53,24 @@ impl Check {
         Self { name, status: Status::Skipped { why: why.into() } }
     }
 
+    /// The same of one plan.
+    pub(super) fn of(mut self, graph: &str) -> Self {
+        let (Status::Passed { found: text }
+        | Status::Failed { why: text, .. }
+        | Status::Skipped { why: text }) = &mut self.status;
+        *text = format!("{graph}: {text}");
+        self
+    }
+
+    /// The same with more of what was found.
+    pub(super) fn with(mut self, more: &str) -> Self {
+        if let Status::Passed { found } = &mut self.status {
+            found.push_str("; ");
+            found.push_str(more);
+        }
+        self
+    }
+
     /// Does it fail?
     #[must_use]
     pub const fn is_failed(&self) -> bool {

@@ -102,6 +102,30 @@ pub(super) fn backends(backend: Backend, place: &Place<'_>) -> Check {
     Check::failed(NAME, why, fix)
 }
 
+/// Do requests that Triton joins fit the profiles of every plan?
+pub(super) fn all_profiles(source: &Source, backend: Backend, options: &PackageOptions) -> Check {
+    let whole = profiles(&[&source.profile], backend, options);
+    if backend != Backend::TensorRt {
+        return whole;
+    }
+    let mut most = 1;
+    for graph in &source.manifest.graphs {
+        let several = match source.profiles(&graph.name) {
+            Ok(several) => several,
+            Err(error) => {
+                let fix = error.hint().unwrap_or_default();
+                return Check::failed(CheckName::Profiles, error.to_string(), fix);
+            }
+        };
+        most = most.max(several.len());
+        let check = profiles(&several.iter().collect::<Vec<_>>(), backend, options);
+        if check.is_failed() && several.len() > 1 {
+            return check.of(&graph.name);
+        }
+    }
+    if most == 1 { whole } else { whole.with(&format!("plans have up to {most} profiles")) }
+}
+
 /// Do requests that Triton joins fit the profiles?
 pub(super) fn profiles(profiles: &[&Profile], backend: Backend, options: &PackageOptions) -> Check {
     const NAME: CheckName = CheckName::Profiles;

@@ -173,7 +173,7 @@ pub fn preflight(plan: &Plan<'_>, facts: &Facts, server: Option<&Deployed>) -> P
     checks.extend([
         fit::types(source, backend, &place),
         fit::backends(backend, &place),
-        fit::profiles(&[&source.profile], backend, options),
+        fit::all_profiles(source, backend, options),
         can_package(&packaged),
         names::check(&options.name, package, server),
         memory::check(&memory, backend),

@@ -58,7 +58,8 @@ fn source() -> Source {
         graph("oneranker", ids(), vec![scores]),
     ];
     manifest.add_export(record(1000), graphs);
-    Source { dir: "there".into(), manifest, config, options, profile }
+    let axes = BTreeMap::new();
+    Source { dir: "there".into(), manifest, config, options, profile, axes }
 }
 
 fn with_plans(kind: PlanKind, version: &str, targets: &[&str]) -> Source {
@@ -72,6 +73,7 @@ fn with_plans(kind: PlanKind, version: &str, targets: &[&str]) -> Source {
             library: "none".into(),
             targets: targets.iter().map(|&t| t.to_owned()).collect(),
             network: NetworkSummary::default(),
+            profiles: Vec::new(),
             products: Vec::new(),
             warnings: Vec::new(),
             seconds: 0.0,
@@ -262,6 +264,29 @@ fn batches_fit_the_profile() {
     assert!(check(&[&small, &wide], Backend::TensorRt, None).is_failed(), "they overlap");
     let apart = profile("batch=5:6:8");
     assert!(!check(&[&small, &apart], Backend::TensorRt, None).is_failed());
+}
+
+#[test]
+fn every_plan_is_looked_at() {
+    let mut source = with_plans(PlanKind::Tensorrt, "10.3.0", &[]);
+    let check = |source: &Source| said(&run(source, None, &Facts::default()), CheckName::Profiles);
+    assert_eq!(check(&source), "passed: requests are joined up to 4 rows");
+    let plan = |source: &mut Source, texts: [&str; 2]| {
+        let engine = source.manifest.engines.get_mut("encode").unwrap();
+        engine.profiles = texts.map(str::to_owned).into();
+    };
+    plan(&mut source, ["batch=1:2:4,seq=1:4:4", "batch=1:2:4,seq=5:8:12"]);
+    assert_eq!(
+        check(&source),
+        "passed: requests are joined up to 4 rows; plans have up to 2 profiles"
+    );
+    plan(&mut source, ["batch=1:2:4,seq=1:4:4", "batch=1:2:4,seq=4:8:12"]);
+    let found = run(&source, None, &Facts::default());
+    assert_eq!(
+        said(&found, CheckName::Profiles),
+        "failed: encode: optimisation profiles 0 and 1 overlap"
+    );
+    assert!(said(&found, CheckName::Package).starts_with("skipped: not before `profiles`"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use onr_triton::{
     repository::Repository,
 };
 
-use crate::support::{World, graph_options, options, pretend_plans, requests};
+use crate::support::{World, graph_options, options, pretend_plans, pretend_profiles, requests};
 
 /// Reads each file, and prints it as JSON with the names of the definition.
 const READ: &str = "
@@ -110,6 +110,57 @@ fn fields_mean_what_we_meant() {
     assert_eq!(steps[1]["model_version"], "-1");
     assert_eq!(steps[1]["input_map"]["past_key_values.0.key"], "present.0.key");
     assert_eq!(ensemble["platform"], "ensemble");
+}
+
+#[test]
+fn several_profiles_are_named_recorded_and_warmed() {
+    let world = World::new();
+    let dir = world.export("engine", graph_options(), 0);
+    pretend_plans(&dir, PlanKind::Tensorrt, &["sm86"]);
+    pretend_profiles(&dir);
+    let asked = PackageOptions { cuda_graphs: true, ..options() };
+    let configs = packaged(&world, "engine", &asked);
+    let (encode, rank) = (&configs[0], &configs[3]);
+    assert_eq!(encode["instance_group"][0]["profile"].to_string(), r#"["0","1"]"#);
+    assert_eq!(rank["instance_group"][0]["profile"].to_string(), r#"["0","1","2","3"]"#);
+    let sizes = |config: &serde_json::Value, input: &str, axis: usize| {
+        let specs = config["optimization"]["cuda"]["graph_spec"].as_array().unwrap();
+        let size =
+            |s: &serde_json::Value| s["input"][input]["dim"][axis].as_str().unwrap().to_owned();
+        specs.iter().map(size).collect::<Vec<_>>().join(" ")
+    };
+    // Each at the best and at the largest batch.
+    assert_eq!(sizes(encode, "item_ids", 0), "5 5 12 12");
+    assert_eq!(sizes(rank, "candidate_ids", 0), "16 16 16 16 64 64 64 64");
+    assert_eq!(sizes(rank, "past_key_values.1.key", 1), "5 5 12 12 5 5 12 12");
+    let warm = |config: &serde_json::Value, input: &str, axis: usize| {
+        let warmups = config["model_warmup"].as_array().unwrap();
+        let one = |w: &serde_json::Value| {
+            format!(
+                "{}: {}",
+                w["name"].as_str().unwrap(),
+                w["inputs"][input]["dims"][axis].as_str().unwrap()
+            )
+        };
+        warmups.iter().map(one).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        warm(encode, "item_ids", 0),
+        [
+            "profile 0, smallest batch: 5",
+            "profile 0, best batch: 5",
+            "profile 1, smallest batch: 12",
+            "profile 1, best batch: 12"
+        ]
+    );
+    let keys = warm(rank, "past_key_values.1.key", 1);
+    assert_eq!((keys.len(), keys[1].as_str()), (8, "profile 0, best batch: 5"));
+    assert_eq!(keys[7], "profile 3, best batch: 12");
+    let candidates = warm(rank, "candidate_ids", 0);
+    assert_eq!(
+        (candidates[1].as_str(), candidates[7].as_str()),
+        ("profile 0, best batch: 16", "profile 3, best batch: 64")
+    );
 }
 
 #[test]

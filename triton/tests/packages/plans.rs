@@ -1,9 +1,9 @@
 //! Packages of plans. The plans are none: nothing here looks into them.
 
-use onr_runtime::builder::PlanKind;
+use onr_runtime::{builder::PlanKind, manifest::Manifest};
 use onr_triton::{Backend, Package, PackageOptions, Source, config::ContextAllocation};
 
-use crate::support::{World, graph_options, options, plan, pretend_plans};
+use crate::support::{World, graph_options, options, plan, pretend_plans, pretend_profiles};
 
 fn plans() -> (World, std::path::PathBuf) {
     let world = World::new();
@@ -42,6 +42,24 @@ fn graphs_and_contexts_are_configured() {
     {
         assert!(text.contains(part), "{part}\n{text}");
     }
+}
+
+#[test]
+fn profiles_that_overlap_or_cannot_be_read_are_refused() {
+    let (_world, dir) = plans();
+    pretend_profiles(&dir);
+    let edit = |texts: &[&str]| {
+        let mut manifest = Manifest::read(&dir).unwrap();
+        let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+        manifest.engines.get_mut("rank").unwrap().profiles = texts;
+        manifest.write(&dir).unwrap();
+    };
+    edit(&["kv=1:5:5", "kv=5:9:12"]);
+    let error = plan(&dir, &options()).unwrap_err().to_string();
+    assert_eq!(error, "optimisation profiles 0 and 1 overlap");
+    edit(&["kv=1:5:5", "kv"]);
+    let error = Source::open(&dir).unwrap_err().to_string();
+    assert!(error.ends_with("profile part `kv` is not `name=min:opt:max`"), "{error}");
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::{
 };
 
 use onr_exporter::{Checkpoint, ExportJob, Silent, artifact, export, init};
-use onr_graphs::{Attention, GraphKind, GraphOptions, ItemInput, ModelConfig, Profile};
+use onr_graphs::{
+    Attention, Axis, GraphKind, GraphOptions, ItemInput, ModelConfig, Profile, Profiles,
+};
 use onr_requests::{Limits, Request, random_requests};
 use onr_runtime::{
     builder::{BuiltEngine, NetworkSummary, PlanKind, PlanWeights},
@@ -154,11 +156,34 @@ pub(crate) fn pretend_plans(dir: &Path, kind: PlanKind, targets: &[&str]) {
             library: "none".into(),
             targets: targets.iter().map(|&t| t.to_owned()).collect(),
             network: NetworkSummary::default(),
+            profiles: Vec::new(),
             products: Vec::new(),
             warnings: Vec::new(),
             seconds: 0.0,
         };
         manifest.engines.insert(graph.name, built);
+    }
+    manifest.write(dir).unwrap();
+}
+
+/// Says that the plans of a directory have two ranges of histories and two of candidates.
+pub(crate) fn pretend_profiles(dir: &Path) {
+    let mut manifest = Manifest::read(dir).unwrap();
+    let axis = |symbol: &str, split: usize, last: usize| {
+        let range = |text: String| text.parse().unwrap();
+        let ranges = vec![
+            range(format!("1:{split}:{split}")),
+            range(format!("{}:{last}:{last}", split + 1)),
+        ];
+        (symbol.to_owned(), Axis::new(symbol, ranges, vec![split, last], 12).unwrap())
+    };
+    let axes = [axis("seq", 5, 12), axis("kv", 5, 12), axis("candidates", 16, 64)];
+    let profiles = Profiles::new(manifest.profile(12).unwrap(), axes.into());
+    manifest.set_profiles(&profiles);
+    for graph in &manifest.graphs {
+        let has = |symbol: &str| graph.inputs.iter().any(|t| t.shape.iter().any(|s| s == symbol));
+        let of = profiles.of(has).iter().map(Profile::to_string).collect();
+        manifest.engines.get_mut(&graph.name).unwrap().profiles = of;
     }
     manifest.write(dir).unwrap();
 }

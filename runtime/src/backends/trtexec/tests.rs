@@ -35,9 +35,18 @@ struct Built {
 
 impl Built {
     fn new(table: &str, fault: &str, precision: &str, dynamic: bool) -> Self {
+        Self::with(table, fault, precision, dynamic, &[Profile::for_model(16)])
+    }
+
+    fn with(
+        table: &str,
+        fault: &str,
+        precision: &str,
+        dynamic: bool,
+        profiles: &[Profile],
+    ) -> Self {
         let whole = Standin::new(table, "");
         let onnx = whole.graph(precision, dynamic);
-        let profile = Profile::for_model(16);
         let infos = OnnxFile::read(&onnx).unwrap().inputs;
         let dim = |size: &String| size.parse().map_or_else(|_| Dim::named(size), Dim::Fixed);
         let inputs: Vec<_> =
@@ -47,13 +56,13 @@ impl Built {
             onnx: &onnx,
             plan: &whole.path("g.plan"),
             inputs: &inputs,
-            profile: &profile,
+            profiles,
             targets: &[],
             workspace: None,
             weights: PlanWeights::Fixed,
         };
         let engine = Trtexec::new(whole.program()).build(&job, &Silent).unwrap();
-        let mut manifest = Manifest::of_file(&profile);
+        let mut manifest = Manifest::of_file(&Profile::for_model(16));
         manifest.engines.insert("g".into(), engine);
         manifest.write(whole.folder.path()).unwrap();
         let built = Self { standin: whole, onnx };
@@ -87,6 +96,22 @@ impl Built {
         change(&mut manifest);
         manifest.write(dir).unwrap();
     }
+}
+
+/// Without a number the tool would take the first one, and refuse the others' sizes.
+#[test]
+fn a_run_names_the_profile_of_its_sizes() {
+    let profile = |text: &str| Profile::for_model(16).with(text).unwrap();
+    let profiles = [profile("batch=1:2:4"), profile("batch=5:6:8")];
+    let built = Built::with("10.late", "", "fp32", true, &profiles);
+    let mut session = built.open().unwrap();
+    for rows in [1, 4, 5, 8] {
+        let x = HostTensor::of(&[rows, 3], floats(rows));
+        assert_eq!(session.run(&feeds(x)).unwrap().len(), 2, "{rows}");
+    }
+    let x = HostTensor::of(&[9, 3], floats(9));
+    let told = session.run(&feeds(x)).unwrap_err().to_string();
+    assert!(told.ends_with("g.plan: none of its profiles takes batch=9"), "{told}");
 }
 
 fn feeds(x: HostTensor) -> Feeds {

@@ -31,7 +31,8 @@ const PARSER_VERBOSITY: i32 = 2;
 /// One job with everything resolved.
 pub(super) struct Work<'a> {
     pub(super) job: &'a BuildJob<'a>,
-    pub(super) shapes: &'a [InputShapes],
+    /// The dynamic inputs in each profile.
+    pub(super) shapes: &'a [Vec<InputShapes>],
     pub(super) targets: &'a [Target],
 }
 
@@ -77,12 +78,15 @@ pub(super) fn compile(work: &Work<'_>, link: Link) -> Result<NetworkSummary, Fai
     }
     check_inputs(&summary.inputs, job.inputs).map_err(Failure::Refused)?;
     configure(&mut config, work, &link)?;
-    if !work.shapes.is_empty() {
+    for (number, shapes) in (0..).zip(work.shapes) {
         // In C++ the builder owns the profile. `trtx` drops it in place as well, which does nothing
         // only as long as its generator finds no destructor.
         let mut profile = ManuallyDrop::new(builder.creata_optimization_profile()?);
-        fill(&mut profile, work.shapes)?;
-        config.add_optimization_profile(&mut profile)?;
+        fill(&mut profile, shapes)?;
+        let given = config.add_optimization_profile(&mut profile)?;
+        if given != number {
+            return Err(Failure::Refused(format!("profile {number} became number {given}")));
+        }
     }
     if link.cancelled() {
         return Err(Failure::Refused("cancelled".to_owned()));

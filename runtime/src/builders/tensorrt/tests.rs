@@ -47,12 +47,20 @@ impl Case {
     }
 
     fn build_with(&self, progress: &dyn Progress) -> Result<BuiltEngine, EngineError> {
+        self.build_for(&[Profile::for_model(16)], progress)
+    }
+
+    fn build_for(
+        &self,
+        profiles: &[Profile],
+        progress: &dyn Progress,
+    ) -> Result<BuiltEngine, EngineError> {
         let job = BuildJob {
             graph: "tiny",
             onnx: &self.folder.path().join("tiny.onnx"),
             plan: &self.plan(),
             inputs: &self.inputs,
-            profile: &Profile::for_model(16),
+            profiles,
             targets: &self.targets,
             workspace: Some(64 << 20),
             weights: PlanWeights::Fixed,
@@ -96,6 +104,28 @@ fn single(name: &str, op: &str) -> Vec<u8> {
         .output("y", F32, &rows(4))
         .node(name, op, &["x"], "y")
         .model()
+}
+
+#[test]
+fn a_plan_of_several_profiles() {
+    let case = Case::new(dense(F32));
+    let one = case.build().unwrap();
+    assert!(one.profiles.is_empty(), "one is the manifest's");
+    let single = fs::read(case.plan()).unwrap();
+    let profile = |text: &str| Profile::for_model(16).with(text).unwrap();
+    let profiles = [profile("seq=1:2:4"), profile("seq=5:8:8"), profile("seq=9:16:16")];
+    let several = case.build_for(&profiles, &Silent).unwrap();
+    assert_eq!(several.profiles.len(), 3);
+    assert_eq!(several.profiles[2], profiles[2].to_string());
+    // The plan's text names them.
+    let has = |plan: &[u8], mark: &str| plan.windows(mark.len()).any(|b| b == mark.as_bytes());
+    let plan = fs::read(case.plan()).unwrap();
+    assert!(
+        has(&plan, "[profile 2]") && !has(&plan, "[profile 3]") && !has(&single, "[profile 1]")
+    );
+    let wrong = [profile("seq=1:2:4"), profile("seq=5:8:8").at("seq", "8:7:9".parse().unwrap())];
+    let error = case.build_for(&wrong, &Silent).unwrap_err().to_string();
+    assert!(error.contains("tiny"), "the second one is looked at too: {error}");
 }
 
 #[test]

@@ -15,10 +15,19 @@ pub(super) fn build(about: &About, job: &BuildJob<'_>) -> Result<Vec<OsString>, 
     let shapes = dynamic_inputs(job)?;
     let mut flags = vec![path("--onnx=", job.onnx), path("--saveEngine=", job.plan)];
     let mut add = |flag: String| flags.push(flag.into());
-    check_names(job, &shapes)?;
-    if !shapes.is_empty() {
+    check_names(job, shapes.first().map_or(&[], Vec::as_slice))?;
+    if shapes.len() > 1 && !about.knows(PROFILE) {
+        let what = format!("it builds one profile, not {}", shapes.len());
+        let hint = "leave --profiles out, or take the trtexec of TensorRT 9 or later";
+        return Err(unsupported(about.version, job, what, hint));
+    }
+    for (number, inputs) in shapes.iter().enumerate() {
+        // The shapes behind a number, up to the next one, are those of its profile.
+        if shapes.len() > 1 {
+            add(format!("{PROFILE}={number}"));
+        }
         for (name, pick) in ENDS {
-            add(format!("{name}={}", spec(&shapes, pick)));
+            add(format!("{name}={}", spec(inputs, pick)));
         }
     }
     typing(about.version, job)?.into_iter().for_each(&mut add);
@@ -30,8 +39,13 @@ pub(super) fn build(about: &About, job: &BuildJob<'_>) -> Result<Vec<OsString>, 
     Ok(flags)
 }
 
-/// All arguments that run a plan once, in a folder with the files of its inputs.
-pub(crate) fn run(about: &About, plan: &Path, inputs: &[RunInput<'_>]) -> Vec<OsString> {
+/// All arguments that run a plan once, in a folder with the files of its inputs; in a profile by number, where there are several.
+pub(crate) fn run(
+    about: &About,
+    plan: &Path,
+    inputs: &[RunInput<'_>],
+    profile: Option<usize>,
+) -> Vec<OsString> {
     let files: Vec<String> = inputs.iter().map(|i| format!("{}:{}", i.name, i.file)).collect();
     let shapes: Vec<String> = inputs
         .iter()
@@ -45,6 +59,9 @@ pub(crate) fn run(about: &About, plan: &Path, inputs: &[RunInput<'_>]) -> Vec<Os
     }
     if !shapes.is_empty() {
         add(format!("--shapes={}", shapes.join(",")));
+    }
+    if let Some(number) = profile {
+        add(format!("--useProfile={number}"));
     }
     for flag in ["--iterations=1", "--duration=0", "--warmUp=0", "--avgRuns=1"] {
         add(flag.to_owned());
@@ -108,6 +125,9 @@ fn typing(version: Version, job: &BuildJob<'_>) -> Result<Vec<String>, EngineErr
         _ => weakly(version, job, &contents),
     }
 }
+
+/// Begins another profile.
+const PROFILE: &str = "--profile";
 
 const STRONGLY: &str = "--stronglyTyped";
 

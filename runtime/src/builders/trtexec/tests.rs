@@ -87,7 +87,7 @@ impl Bench {
                 onnx: &self.file("g.onnx"),
                 plan: &self.file("g.plan"),
                 inputs: &self.inputs,
-                profile: &Profile::for_model(16),
+                profiles: &[Profile::for_model(16)],
                 targets,
                 workspace: self.workspace,
                 weights: self.weights,

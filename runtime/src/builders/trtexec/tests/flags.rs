@@ -17,14 +17,19 @@ fn build(
     dynamic: bool,
     workspace: Option<u64>,
 ) -> Result<BuiltEngine, EngineError> {
-    build_with(standin, (precision, dynamic), workspace, PlanWeights::Fixed)
+    build_with(
+        standin,
+        (precision, dynamic),
+        workspace,
+        (&[Profile::for_model(16)], PlanWeights::Fixed),
+    )
 }
 
 fn build_with(
     standin: &Standin,
     (precision, dynamic): (&str, bool),
     workspace: Option<u64>,
-    weights: PlanWeights,
+    (profiles, weights): (&[Profile], PlanWeights),
 ) -> Result<BuiltEngine, EngineError> {
     let onnx = standin.graph(precision, dynamic);
     let infos = OnnxFile::read(&onnx).unwrap().inputs;
@@ -36,7 +41,7 @@ fn build_with(
         onnx: &onnx,
         plan: &standin.path("g.plan"),
         inputs: &inputs,
-        profile: &Profile::for_model(16),
+        profiles,
         targets: &[],
         workspace,
         weights,
@@ -85,6 +90,37 @@ fn every_version_takes_the_flags_of_every_precision() {
                 assert_eq!(typing(&standin), expected, "{table} {precision}");
             }
         }
+    }
+}
+
+/// 8.6 has one profile a plan; the others number them.
+#[test]
+fn several_profiles_are_numbered_where_a_version_has_several() {
+    let profile = |text: &str| Profile::for_model(16).with(text).unwrap();
+    let profiles = [profile("batch=1:2:4"), profile("batch=5:6:8")];
+    for table in TABLES {
+        let standin = Standin::new(table, "");
+        if table == "8.6" {
+            let error = build_with(&standin, ("fp32", true), None, (&profiles, PlanWeights::Fixed))
+                .unwrap_err();
+            let why = "cannot compile graph g: it builds one profile, not 2";
+            assert_eq!(error.to_string(), format!("trtexec of TensorRT 8.6.1 {why}"));
+            assert!(error.hint().unwrap().starts_with("leave --profiles out"));
+            assert!(!standin.path("g.plan").exists());
+            continue;
+        }
+        let built =
+            build_with(&standin, ("fp32", true), None, (&profiles, PlanWeights::Fixed)).unwrap();
+        assert_eq!(built.profiles.len(), 2, "{table}");
+        assert!(built.profiles[1].starts_with("batch=5:6:8,"), "{:?}", built.profiles);
+        let plan = fs::read_to_string(standin.path("g.plan")).unwrap();
+        let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+        let rows = |number: usize| {
+            [0, 1, 2].map(|end| plan["profiles"][number][end]["x"][0].as_u64().unwrap())
+        };
+        assert_eq!((rows(0), rows(1)), ([1, 2, 4], [5, 6, 8]), "{table}");
+        let fixed = build_with(&standin, ("fp32", false), None, (&profiles, PlanWeights::Fixed));
+        assert!(fixed.is_ok(), "fixed shapes have no profiles: {fixed:?}");
     }
 }
 
@@ -141,10 +177,21 @@ fn eight_has_neither_bf16_nor_fp8() {
 fn weights_may_be_exchanged_or_left_out() {
     for table in TABLES {
         let standin = Standin::new(table, "");
-        let built = build_with(&standin, ("fp32", true), None, PlanWeights::Refittable).unwrap();
+        let built = build_with(
+            &standin,
+            ("fp32", true),
+            None,
+            (&[Profile::for_model(16)], PlanWeights::Refittable),
+        )
+        .unwrap();
         assert_eq!(built.weights, PlanWeights::Refittable);
         assert!(typing(&standin).contains("--refit"), "{table}");
-        let stripped = build_with(&standin, ("fp32", true), None, PlanWeights::Stripped);
+        let stripped = build_with(
+            &standin,
+            ("fp32", true),
+            None,
+            (&[Profile::for_model(16)], PlanWeights::Stripped),
+        );
         match table {
             "8.6" | "9" => {
                 let told = stripped.unwrap_err().to_string();
@@ -172,7 +219,7 @@ fn a_file_that_is_no_graph_is_refused_before_the_tool_starts() {
         onnx: &onnx,
         plan: &standin.path("g.plan"),
         inputs: &[],
-        profile: &Profile::for_model(16),
+        profiles: &[Profile::for_model(16)],
         targets: &[],
         workspace: None,
         weights: PlanWeights::Fixed,
