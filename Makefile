@@ -2,7 +2,7 @@
 # that `make engine` and `make test` share each object file.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup engine test lint dist bundle bench bench-calibration bench-triton check-calibration movielens ablation precision mutation clean
+.PHONY: help setup engine test lint dist bundle bench bench-calibration bench-triton check-calibration movielens ablation precision mutation gpu-check clean
 
 # Extra arguments for cargo. `.ci/run` passes --locked.
 CARGO_FLAGS ?=
@@ -81,6 +81,11 @@ precision: setup ## docs/precision-ml100k.md: what FP16, BF16, INT8 and FP8 cost
 mutation: setup ## docs/mutation.md: hundreds of faults planted in exported graphs, and what parity finds. Ten minutes
 	cargo build $(CARGO_BUILD_FLAGS)
 	target/release/onr-mutation --out docs/mutation.md
+
+gpu-check: setup ## docs/gpu-results.md: parity, latencies and a refit on a GPU of this machine. Below ten minutes
+	cargo build $(CARGO_BUILD_FLAGS)
+	$(PYTHON) scripts/gpu_check.py pack
+	$(PYTHON) scripts/gpu_check.py run
 
 clean: ## remove what was built (target, build); what `make setup` fetched stays in .onr
 	cargo clean

@@ -225,6 +225,13 @@ unsafe impl Driver for CudaDriver {
         self.call("cuMemcpyDtoDAsync", copied)
     }
 
+    unsafe fn clear(&self, at: Address, bytes: usize, stream: Handle) -> Result<(), DeviceError> {
+        // SAFETY: the caller's promise.
+        self.call("cuMemsetD8Async", || unsafe {
+            result::memset_d8_async(at, 0, bytes, stream_of(stream))
+        })
+    }
+
     unsafe fn record(&self, stream: Handle) -> Result<(), DeviceError> {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the caller's promise.

@@ -313,18 +313,37 @@ impl Stream {
         unsafe { self.device.driver().download(from.address, to, bytes, self.handle) }
     }
 
-    /// Copies the beginning of a buffer to that of another.
+    /// Copies `bytes` from an offset of one buffer to an offset of another.
     ///
     /// # Errors
     /// [`DeviceError::Driver`].
     ///
     /// # Panics
-    /// When it does not fit, or the memory is of another device.
-    pub fn copy(&self, from: &Buffer, to: &Buffer, bytes: usize) -> Result<(), DeviceError> {
-        self.fits(from, bytes);
-        self.fits(to, bytes);
+    /// When they do not fit, or the memory is of another device.
+    pub fn copy(
+        &self,
+        (from, from_offset): (&Buffer, usize),
+        (to, to_offset): (&Buffer, usize),
+        bytes: usize,
+    ) -> Result<(), DeviceError> {
+        self.fits(from, from_offset + bytes);
+        self.fits(to, to_offset + bytes);
+        let (from, to) = (from.address + from_offset as u64, to.address + to_offset as u64);
         // SAFETY: as for `upload`.
-        unsafe { self.device.driver().copy(from.address, to.address, bytes, self.handle) }
+        unsafe { self.device.driver().copy(from, to, bytes, self.handle) }
+    }
+
+    /// Fills a buffer with zeros.
+    ///
+    /// # Errors
+    /// [`DeviceError::Driver`].
+    ///
+    /// # Panics
+    /// When it is of another device.
+    pub fn clear(&self, buffer: &Buffer) -> Result<(), DeviceError> {
+        self.fits(buffer, 0);
+        // SAFETY: as for `upload`.
+        unsafe { self.device.driver().clear(buffer.address, buffer.bytes, self.handle) }
     }
 
     /// Records what `work` gives to this stream, as one thing that can be launched again and again.

@@ -172,6 +172,15 @@ pub unsafe trait Driver: Send + Sync + fmt::Debug {
         stream: Handle,
     ) -> Result<(), DeviceError>;
 
+    /// Fills memory of the device with zeros.
+    ///
+    /// # Errors
+    /// [`DeviceError::Driver`].
+    ///
+    /// # Safety
+    /// That of the trait.
+    unsafe fn clear(&self, at: Address, bytes: usize, stream: Handle) -> Result<(), DeviceError>;
+
     /// Begins to record what is given to the stream instead of doing it.
     ///
     /// # Errors

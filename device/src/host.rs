@@ -297,6 +297,14 @@ unsafe impl Driver for HostDriver {
         self.state().move_bytes(from, to, bytes, stream)
     }
 
+    unsafe fn clear(&self, at: Address, bytes: usize, stream: Handle) -> Result<(), DeviceError> {
+        let clear = move |memory: &mut HostMemory| {
+            memory.write(at, bytes)?.fill(0);
+            Ok(())
+        };
+        self.submit(stream, Arc::new(clear))
+    }
+
     unsafe fn record(&self, stream: Handle) -> Result<(), DeviceError> {
         self.state().stream(stream)?.recording = Some(Vec::new());
         Ok(())

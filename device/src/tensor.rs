@@ -76,6 +76,29 @@ impl DeviceTensor {
         Ok(out)
     }
 
+    /// The same with `len` elements along an axis instead of fewer; new ones are 0.
+    ///
+    /// # Errors
+    /// [`DeviceError::OutOfMemory`], [`DeviceError::Driver`].
+    ///
+    /// # Panics
+    /// When there is no such axis, or it is longer already.
+    pub fn widened(&self, axis: usize, len: usize) -> Result<Self, DeviceError> {
+        let mut shape = self.shape.clone();
+        assert!(shape[axis] <= len, "axis {axis} of {shape:?} cannot be cut to {len}");
+        shape[axis] = len;
+        let row = |shape: &[usize]| bytes(&shape[axis..], self.dtype);
+        let (old, new) = (row(&self.shape), row(&shape));
+        let buffer = self.device().buffer(bytes(&shape, self.dtype))?;
+        let stream = self.device().stream()?;
+        stream.clear(&buffer)?;
+        for number in 0..shape[..axis].iter().product() {
+            stream.copy((&self.buffer, number * old), (&buffer, number * new), old)?;
+        }
+        stream.synchronize()?;
+        Ok(Self::new(shape, self.dtype, buffer))
+    }
+
     /// A tensor of little-endian elements, copied to the device.
     ///
     /// # Errors

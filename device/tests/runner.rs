@@ -181,6 +181,19 @@ fn a_tensor_stays_on_the_device_from_run_to_run() {
 }
 
 #[test]
+fn a_tensor_gets_room_along_an_axis() {
+    let bench = bench(1 << 20, 0);
+    let values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+    let tensor =
+        DeviceTensor::upload(&bench.device, &[2, 2, 2], DType::F32, &bytes(&values)).unwrap();
+    let wide = tensor.widened(1, 3).unwrap();
+    assert_eq!(wide.shape(), [2, 3, 2]);
+    let wanted = [1.0, 2.0, 3.0, 4.0, 0.0, 0.0, 5.0, 6.0, 7.0, 8.0, 0.0, 0.0];
+    assert_eq!(floats(&wide.download().unwrap()), wanted);
+    assert_eq!(floats(&tensor.download().unwrap()), values);
+}
+
+#[test]
 fn profiles_are_chosen_by_shape_and_what_fits_none_is_refused() {
     let mut bench = bench(1 << 20, 0);
     for rows in [1, 16, 4, 5] {

@@ -11,6 +11,11 @@ use onr_runtime::builder::PlanKind;
 pub(crate) enum CandidateArg {
     /// ONNX Runtime on the CPU
     Ort,
+    /// ONNX Runtime on a GPU
+    OrtCuda {
+        /// Number of the GPU
+        device: usize,
+    },
     /// tract
     Tract,
     /// The plans of the directory, on the `trtexec` of this machine or at this path
@@ -56,18 +61,19 @@ impl FromStr for CandidateArg {
     }
 }
 
-const BACKENDS: &str = "backends are ort, tract, tensorrt-rtx[=GPU], tensorrt[=GPU], trtexec[=PATH] and \
+const BACKENDS: &str = "backends are ort, ort-cuda[=GPU], tract, tensorrt-rtx[=GPU], tensorrt[=GPU], trtexec[=PATH] and \
                         triton=http://HOST:PORT[/NAME]";
 
-/// `tensorrt-rtx` or `tensorrt`, with the number of a GPU or without.
+/// `ort-cuda`, `tensorrt-rtx` or `tensorrt`, with the number of a GPU or without.
 fn engine(text: &str) -> Option<CandidateArg> {
     let (name, device) = text.split_once('=').unwrap_or((text, "0"));
-    let kind = match name {
-        "tensorrt-rtx" => PlanKind::TensorrtRtx,
-        "tensorrt" => PlanKind::Tensorrt,
-        _ => return None,
-    };
-    Some(CandidateArg::Engine { kind, device: device.parse().ok()? })
+    let device = device.parse().ok()?;
+    match name {
+        "ort-cuda" => Some(CandidateArg::OrtCuda { device }),
+        "tensorrt-rtx" => Some(CandidateArg::Engine { kind: PlanKind::TensorrtRtx, device }),
+        "tensorrt" => Some(CandidateArg::Engine { kind: PlanKind::Tensorrt, device }),
+        _ => None,
+    }
 }
 
 /// A package on a server, as it is typed.

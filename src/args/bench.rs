@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use onr_graphs::GraphKind;
 use onr_load::{Shape, Spacing};
 
-use super::{DeployedArg, RequestArgs};
+use super::{CandidateArg, DeployedArg, RequestArgs};
 
 /// A day is the longest run, seconds.
 const LONGEST: f64 = 86_400.0;
@@ -17,16 +17,28 @@ Examples:
   onr bench engine --triton http://localhost:8000
   onr bench engine --triton http://localhost:8000/canary --graph rank --batch 1,8 --requests requests.jsonl
   onr bench engine --triton grpc://localhost:8001 --graph ensemble --rate 200 --seconds 60
+  onr bench engine --backend ort --batch 1,8 --length 64,256 --candidates 256
+  onr bench engine --backend tensorrt-rtx --seconds 3
 
-Latencies are those of a client: copies over the network are in them. With --rate they begin when a request was due,
-not when it was sent. Every answer is compared with the first one to the same request.")]
+With --triton, latencies are those of a client: copies over the network are in them. With --rate they begin when a request was due,
+not when it was sent. Every answer is compared with the first one to the same request. With --backend each graph runs alone in this process,
+one run after the other: ids go in and scores come out, keys and values stay where they were computed.")]
 pub(crate) struct BenchArgs {
     /// Directory whose models were deployed
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
     /// Server and name of the package: http://HOST:PORT[/NAME] or grpc://HOST:PORT[/NAME]
-    #[arg(long, value_name = "URL")]
-    pub(crate) triton: DeployedArg,
+    #[arg(long, value_name = "URL", required_unless_present = "backend")]
+    pub(crate) triton: Option<DeployedArg>,
+    /// Run the graphs or plans in this process instead: ort, ort-cuda[=GPU], tract, tensorrt-rtx[=GPU] or tensorrt[=GPU]
+    #[arg(long, value_name = "BACKEND", conflicts_with_all = ["triton", "requests", "sort", "limit", "graph", "clients", "rate", "spacing", "in_flight"])]
+    pub(crate) backend: Option<CandidateArg>,
+    /// With --backend: behaviours of each history, separated by commas [default: the model's most]
+    #[arg(long, value_name = "SIZES", value_delimiter = ',', requires = "backend", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(crate) length: Vec<u32>,
+    /// With --backend: candidates of each request, separated by commas [default: 256]
+    #[arg(long, value_name = "SIZES", value_delimiter = ',', requires = "backend", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(crate) candidates: Vec<u32>,
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
     /// Most requests that are sent in turn

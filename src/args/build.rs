@@ -235,7 +235,7 @@ pub(crate) struct ParityArgs {
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
     /// Backends that run what lies in the directories, or the model of --onnx: ort, tract, its plans on a GPU of this
-    /// machine (tensorrt-rtx[=GPU] or tensorrt[=GPU], whichever this onr was built with) or on trtexec[=PATH], or what
+    /// machine (tensorrt-rtx[=GPU] or tensorrt[=GPU], whichever this onr was built with; ort-cuda[=GPU] for the graphs) or on trtexec[=PATH], or what
     /// was deployed of it as triton=http://HOST:PORT[/NAME]; one of several that is not here is skipped
     #[arg(long, value_name = "BACKENDS", value_delimiter = ',', default_value = "ort")]
     pub(crate) candidate: Vec<CandidateArg>,

@@ -32,7 +32,7 @@ use self::{
 };
 use super::parity::{manifest_config, manifest_options};
 use crate::{
-    args::BenchArgs,
+    args::{BenchArgs, DeployedArg},
     context::{Context, Scratch},
     exit::Refusal,
     settings::Requests,
@@ -41,13 +41,17 @@ use crate::{
 /// How often it is asked whether to stop.
 const STEP: Duration = Duration::from_millis(50);
 
-pub(crate) fn run(args: &BenchArgs, context: &Context) -> anyhow::Result<BenchDone> {
+pub(crate) fn run(
+    args: &BenchArgs,
+    server: &DeployedArg,
+    context: &Context,
+) -> anyhow::Result<BenchDone> {
     let manifest = Manifest::read(&args.dir)?;
     let config = manifest_config(&manifest, &args.dir)?;
     let options = manifest_options(&manifest, &args.dir)?;
-    let (backend, version) = backend(args)?;
+    let (backend, version) = backend(args, server)?;
     let graph = args.graph.kind();
-    let package = &args.triton.package;
+    let package = &server.package;
     let model = graph.map_or_else(|| package.clone(), |kind| model_name(package, kind.name()));
     let deployed = backend.deployed(&model)?;
     expect_graphs(args, &manifest)?;
@@ -86,10 +90,10 @@ pub(crate) fn run(args: &BenchArgs, context: &Context) -> anyhow::Result<BenchDo
 }
 
 /// The server, if it is there, and what it calls itself.
-fn backend(args: &BenchArgs) -> Result<(TritonBackend, String), RunError> {
+fn backend(args: &BenchArgs, server: &DeployedArg) -> Result<(TritonBackend, String), RunError> {
     let connections = usize::from(args.clients.max(args.in_flight));
     let options = ClientOptions { idle_connections: connections, ..ClientOptions::default() };
-    let backend = TritonBackend::with_options(&args.triton.server, &args.triton.package, options)?;
+    let backend = TritonBackend::with_options(&server.server, &server.package, options)?;
     match backend.availability() {
         Availability::Ready { version, .. } => Ok((backend, version)),
         Availability::Missing { what, hint } => {

@@ -23,6 +23,9 @@ pub(super) fn candidate(
 ) -> Result<Box<dyn Backend>, RunError> {
     let backend: Box<dyn Backend> = match which {
         CandidateArg::Ort => Box::new(OrtBackend::new(context.search.clone())),
+        CandidateArg::OrtCuda { device } => {
+            Box::new(OrtBackend::new(context.search.clone()).on_gpu(*device))
+        }
         CandidateArg::Tract => Box::new(TractBackend::new()),
         CandidateArg::Trtexec(path) => {
             let path = path.clone().unwrap_or_else(|| context.search.trtexec());

@@ -3,6 +3,8 @@
 mod accuracy;
 #[cfg(feature = "triton")]
 mod bench;
+#[cfg(feature = "triton")]
+mod bench_local;
 mod bisect;
 mod build_engine;
 mod calibrate;
@@ -51,6 +53,7 @@ mod verify;
 use crate::{
     args::Command,
     context::Context,
+    exit::Refusal,
     show::{Detail, Shown},
 };
 
@@ -85,7 +88,11 @@ pub(crate) fn run(command: Command, detail: Detail, context: &Context) -> anyhow
         Command::Preflight(args) => Shown::of(&preflight::run(&args)?, detail),
         Command::Package(args) => Shown::of(&package::run(&args, context)?, detail),
         #[cfg(feature = "triton")]
-        Command::Bench(args) => Shown::of(&bench::run(&args, context)?, detail),
+        Command::Bench(args) => match (&args.triton, &args.backend) {
+            (Some(server), _) => Shown::of(&bench::run(&args, server, context)?, detail),
+            (None, Some(backend)) => Shown::of(&bench_local::run(&args, backend, context)?, detail),
+            (None, None) => return Err(Refusal::usage("--triton or --backend is needed").into()),
+        },
         Command::ServeCheck(args) => Shown::of(&serve_check::run(&args, context)?, detail),
         Command::Inspect(args) => Shown::of(&inspect::run(&args)?, detail),
         Command::Verify(args) => Shown::of(&verify::run(&args)?, detail),

@@ -177,7 +177,7 @@ fn servers_that_are_not_there() {
     let error = world.refuses(2, &["parity", "graphs", "--candidate", "triton=localhost"]);
     assert!(error.contains("no scheme") && error.contains("http://HOST:PORT"), "{error}");
     let error = world.refuses(2, &["parity", "graphs", "--candidate", "cuda"]);
-    assert!(error.contains("ort, tract, trtexec[=PATH] and triton="), "{error}");
+    assert!(error.contains("trtexec[=PATH] and triton="), "{error}");
     // Beside another backend it is skipped, and counted.
     let both = "ort,triton=http://127.0.0.1:1";
     let done = world.runs(&["parity", "graphs", "--no-relations", "--candidate", both, "--json"]);

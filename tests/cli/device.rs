@@ -48,6 +48,11 @@ fn without_a_driver_it_is_said_before_anything_runs() {
     assert_eq!(told.code, Some(3), "{}", told.err);
     let told = world.refuses(3, &["parity", "engine", "--candidate", "tensorrt"]);
     assert!(told.contains("this onr was not built with TensorRT"), "{told}");
+    let told = world.refuses(3, &["parity", "engine", "--candidate", "ort-cuda"]);
+    assert!(
+        told.contains("ort-cuda is not available: this ONNX Runtime has no CUDA provider"),
+        "{told}"
+    );
     let told = world.refuses(2, &["parity", "engine", "--candidate", "tensorrt-rtx=first"]);
     assert!(told.contains("tensorrt-rtx[=GPU]"), "{told}");
 }
@@ -69,7 +74,7 @@ fn plans_say_what_becomes_of_their_weights() {
     assert!(told.contains("this onr was not built with TensorRT"), "{told}");
     runs(&["--strip-weights"]);
     assert_eq!(manifest(&world)["engines"]["rank"]["weights"], "stripped");
-    let told = world.refuses(1, &["package", "engine", "--out", "models", "--name", "ads"]);
+    let told = world.refuses(1, &["package", "triton", "engine", "--out", "models"]);
     assert!(told.contains("engine has plans without weights"), "{told}");
     world.refuses(2, &build(&["--strip-weights", "--refit"]));
     let told = world.refuses(2, &build(&["--refit"]));

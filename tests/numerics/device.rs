@@ -18,6 +18,7 @@ use onr_device::{
 use onr_exporter::init;
 use onr_exporter::{Silent, TensorInfo, artifact, onnx::OnnxFile};
 use onr_graphs::{Attention, DType, GraphKind, GraphOptions, Precision, Profile};
+use onr_kvstore::Store;
 use onr_onnx::Model;
 use onr_requests::{Limits, Request, random_requests};
 use onr_runtime::{
@@ -26,6 +27,7 @@ use onr_runtime::{
     builder::{BuiltEngine, NetworkSummary, PlanKind, PlanWeights},
     manifest::Manifest,
     parity::{Coded, ParityJob, ParityReport, Reference, check},
+    serving::{Deployment, Origin, Service, Steps},
     tensor::{Feeds, HostTensor, Value, Values},
 };
 use rand::SeedableRng as _;
@@ -524,4 +526,49 @@ fn a_refit_gives_the_answers_of_the_new_checkpoint() {
     let told =
         again.device.refit(&other.path().join("nothing.plan"), &weights, &weights).unwrap_err();
     assert!(matches!(told, RunError::Load { .. }), "{told}");
+}
+
+/// A user's history grows; keys and values stay on the device, and answers are those of the host.
+#[test]
+fn a_store_of_keys_and_values_may_lie_on_the_device() {
+    let open = Open::new(11);
+    let dir = open.world.dir.path();
+    let manifest = Manifest::read(dir).unwrap();
+    let (config, options) = (&open.world.config, &open.world.options);
+    let deployment = Deployment { dir, manifest: &manifest, config, options };
+    let steps = Steps { slots: 4, candidates: 4 };
+    let bound = 1 << 16;
+    let stores = [Arc::new(Store::new(bound)), Arc::new(Store::new(bound))];
+    let on_host = ort();
+    let mut services = [&open.device as &dyn Backend, &on_host]
+        .into_iter()
+        .zip(&stores)
+        .map(|(backend, store)| {
+            Service::open(backend, deployment, Arc::clone(store), steps).unwrap()
+        })
+        .collect::<Vec<_>>();
+    let whole = &requests(&open.world, 40);
+    let longest = whole.iter().max_by_key(|r| r.items.len()).unwrap();
+    let mut origins = Vec::new();
+    for len in [0, 1, 3, 4, 4, 7, longest.items.len()] {
+        let request = Request {
+            items: longest.items[..len].to_vec(),
+            actions: longest.actions[..len].to_vec(),
+            timestamps: longest.timestamps[..len].to_vec(),
+            candidates: vec![3, 9, 20, 7, 1],
+            ..longest.clone()
+        };
+        let answers: Vec<_> = services.iter_mut().map(|s| s.answer(&request).unwrap()).collect();
+        assert_eq!(answers[0].scores, answers[1].scores, "{len} behaviours");
+        assert_eq!(answers[0].origin, answers[1].origin);
+        origins.push(answers[0].origin);
+    }
+    assert!(origins.contains(&Origin::Kept), "{origins:?}");
+    assert!(origins.iter().any(|o| matches!(o, Origin::Appended(_))), "{origins:?}");
+    assert!(stores.iter().all(|store| store.statistics().bytes <= bound));
+    drop(services);
+    drop(stores);
+    let Open { device, driver, .. } = open;
+    drop(device);
+    assert_eq!((driver.used(), driver.held()), (0, [0; 5]), "what the store held was given back");
 }

@@ -3,8 +3,8 @@
 //! The library is loaded at run time, once a process, from where [`Search`] finds it. `ort` changes
 //! its interface between release candidates: nothing outside this file and its folder names it.
 //!
-//! Not here: other execution providers than the CPU's. A provider that cannot be had is skipped
-//! silently by ONNX Runtime, so [`Session::placement`] is read back from it all the same.
+//! Of the execution providers there are the CPU's and CUDA's, which a library has or has not. One that cannot be had is
+//! an error, not skipped as ONNX Runtime would, and [`Session::placement`] is read back from it all the same.
 
 mod bf16;
 mod convert;
@@ -14,7 +14,7 @@ use std::{borrow::Cow, num::NonZeroUsize, path::Path, thread};
 
 use onr_onnx::Model;
 use ort::{
-    ep,
+    ep::{self, ExecutionProvider as _},
     session::{
         Session as OrtHandle, SessionInputValue,
         builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder},
@@ -27,11 +27,13 @@ use self::library::Loaded;
 use super::signature::Signature;
 use crate::{
     backend::{Availability, Backend, Placement, RunError, Session},
-    libraries::Search,
+    libraries::{ONNXRUNTIME_VARIABLE, Search},
     tensor::{Feeds, Floats},
 };
 
 const NAME: &str = "ort";
+/// On a GPU.
+const CUDA: &str = "ort-cuda";
 
 /// How far ONNX Runtime may rewrite a graph before it runs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,13 +52,15 @@ pub struct OrtBackend {
     optimisation: Optimisation,
     threads: Option<NonZeroUsize>,
     arena: bool,
+    /// Number of the GPU; none: on the CPU.
+    gpu: Option<usize>,
 }
 
 impl OrtBackend {
     /// Fully optimised, on all cores, with the library that `search` finds.
     #[must_use]
     pub const fn new(search: Search) -> Self {
-        Self { search, optimisation: Optimisation::All, threads: None, arena: false }
+        Self { search, optimisation: Optimisation::All, threads: None, arena: false, gpu: None }
     }
 
     /// Rewrites graphs as far as `optimisation` says.
@@ -76,6 +80,25 @@ impl OrtBackend {
     #[must_use]
     pub fn with_arena(self) -> Self {
         Self { arena: true, ..self }
+    }
+
+    /// Runs on a GPU, by the library's CUDA provider. What that cannot run runs on the CPU: [`Placement::fallback_nodes`]
+    /// counts it.
+    #[must_use]
+    pub fn on_gpu(self, number: usize) -> Self {
+        Self { gpu: Some(number), ..self }
+    }
+
+    /// Has the library a CUDA provider? Whether a GPU is there shows when a session is opened.
+    fn check_provider(&self) -> Result<(), RunError> {
+        if self.gpu.is_none() || ep::CUDA::is_available().unwrap_or(false) {
+            return Ok(());
+        }
+        Err(RunError::Missing {
+            backend: CUDA,
+            what: "this ONNX Runtime has no CUDA provider".to_owned(),
+            hint: format!("set {ONNXRUNTIME_VARIABLE} to the library of the wheel onnxruntime-gpu"),
+        })
     }
 
     /// Is `model` a valid ONNX file? ONNX Runtime checks each node against its schema and infers
@@ -106,10 +129,15 @@ impl OrtBackend {
         };
         // An arena and memory patterns keep the memory of the largest shapes ever seen.
         let cpu = ep::CPU::default().with_arena_allocator(self.arena).build().error_on_failure();
+        let cuda = self.gpu.map(|gpu| {
+            let gpu = i32::try_from(gpu).unwrap_or(i32::MAX);
+            ep::CUDA::default().with_device_id(gpu).build().error_on_failure()
+        });
+        let providers: Vec<_> = cuda.into_iter().chain([cpu]).collect();
         let builder = OrtHandle::builder(&loaded.environment)?
             // `ort` itself asks for the most efficient device: an NPU where there is one.
             .with_auto_device(AutoDevicePolicy::PreferCPU)?
-            .with_execution_providers([cpu])?
+            .with_execution_providers(providers)?
             .with_memory_pattern(false)?
             // What stands in the file is computed: fused integer kernels do not know FP8, and add up
             // otherwise than a GPU.
@@ -140,15 +168,17 @@ impl OrtBackend {
                 .with_config_entry(EXTERNAL_FOLDER, folder_text.as_ref())?)
         });
         let session = builder.and_then(|mut builder| builder.commit_from_memory(model));
-        Self::session(folder, session)
+        self.session(folder, session)
     }
 
     fn session(
+        &self,
         model: &Path,
         session: ort::Result<OrtHandle>,
     ) -> Result<Box<dyn Session + Send>, RunError> {
         let session = session.map_err(|error| refused(model, &error))?;
-        let placement = library::placement(&session).map_err(|error| refused(model, &error))?;
+        let placement =
+            library::placement(&session, self.gpu).map_err(|error| refused(model, &error))?;
         let inputs: Result<_, _> = session.inputs().iter().map(convert::input).collect();
         let inputs = inputs.map_err(|reason: String| refused(model, &reason))?;
         Ok(Box::new(OrtSession { session, signature: Signature::new(NAME, inputs), placement }))
@@ -160,11 +190,11 @@ const EXTERNAL_FOLDER: &str = "session.model_external_initializers_file_folder_p
 
 impl Backend for OrtBackend {
     fn name(&self) -> &'static str {
-        NAME
+        if self.gpu.is_some() { CUDA } else { NAME }
     }
 
     fn availability(&self) -> Availability {
-        match library::load(&self.search) {
+        match library::load(&self.search).and_then(|l| self.check_provider().map(|()| l)) {
             Ok(loaded) => {
                 Availability::Ready { version: loaded.version, library: Some(loaded.path) }
             }
@@ -190,7 +220,7 @@ impl Backend for OrtBackend {
         }
         let builder = self.builder(&loaded);
         let session = builder.and_then(|mut builder| builder.commit_from_file(model));
-        Ok(Self::session(model, session)?)
+        Ok(self.session(model, session)?)
     }
 }
 

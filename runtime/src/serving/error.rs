@@ -1,5 +1,7 @@
 //! Why a request was not answered.
 
+use onr_device::DeviceError;
+
 use crate::backend::RunError;
 
 /// What keeps a service from opening, or a request from being answered.
@@ -9,6 +11,9 @@ pub enum ServeError {
     /// A backend refused or failed.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The device that keeps keys and values failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The directory lacks a graph that every request needs.
     #[error("the directory has no graph {graph}")]
     Graph {
@@ -66,6 +71,7 @@ impl ServeError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Run(error) => error.hint(),
+            Self::Device(error) => error.hint(),
             Self::Graph { .. } => {
                 Some("export encode, generate and rank; append too, to reuse what is kept")
             }

@@ -8,7 +8,7 @@ use onr_graphs::{DType, GraphKind};
 use super::ServeError;
 use crate::{
     backend::{Backend, Placement, Session},
-    tensor::{Feeds, HostTensor},
+    tensor::{HostTensor, Values},
 };
 
 /// Graphs that every request needs.
@@ -53,8 +53,8 @@ impl Graphs {
     }
 
     /// Runs a graph on what it asks for out of `state`. Ids take the graph's type; keys and values have it, as other
-    /// graphs of the directory made them.
-    pub(super) fn run(&mut self, kind: GraphKind, state: &Feeds) -> Result<Feeds, ServeError> {
+    /// graphs of the directory made them. What other graphs read stays where it was computed.
+    pub(super) fn run(&mut self, kind: GraphKind, state: &Values) -> Result<Values, ServeError> {
         let graph = kind.name();
         let open = self.0.get_mut(&kind).ok_or(ServeError::Graph { graph })?;
         let input = |info: &TensorInfo| {
@@ -64,16 +64,16 @@ impl Graphs {
                 || ServeError::Input { graph, input: info.name.clone(), dtype: info.dtype.clone() };
             Ok((info.name.clone(), value.ok_or_else(unfit)?))
         };
-        let feeds: Result<Feeds, ServeError> = open.inputs.iter().map(input).collect();
-        Ok(open.session.run(&feeds?)?)
+        let feeds: Result<Values, ServeError> = open.inputs.iter().map(input).collect();
+        Ok(open.session.run_values(&feeds?, &|_| kind != GraphKind::Rank)?)
     }
 
     /// Keys and values of nobody: `slots` slots of zeros, as `generate` takes them.
-    pub(super) fn empty_past(&self, slots: usize) -> Result<Feeds, ServeError> {
+    pub(super) fn empty_past(&self, slots: usize) -> Result<Values, ServeError> {
         let generate = GraphKind::Generate;
         let open = self.0.get(&generate).ok_or(ServeError::Graph { graph: generate.name() })?;
         let past = open.inputs.iter().filter(|info| info.name.starts_with("past_key_values."));
-        past.map(|info| Ok((info.name.clone(), zeros(info, slots)?))).collect()
+        past.map(|info| Ok((info.name.clone(), zeros(info, slots)?.into()))).collect()
     }
 }
 

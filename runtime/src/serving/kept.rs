@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::tensor::{Feeds, HostTensor};
+use onr_device::DeviceError;
+
+use crate::tensor::{Value, Values};
 
 /// Bytes that a tensor takes beside its elements.
 const TENSOR_BYTES: u64 = 192;
@@ -10,20 +12,20 @@ const TENSOR_BYTES: u64 = 192;
 /// Keys and values of all generator layers, `past_key_values.{l}.key/.value [1, H, S, Dh]`. A clone shares them.
 #[derive(Debug, Clone)]
 pub struct Kept {
-    past: Arc<Feeds>,
+    past: Arc<Values>,
     slots: usize,
 }
 
 impl Kept {
     /// What `encode` or `append` gave.
-    pub(super) fn of_present(present: Feeds) -> Self {
+    pub(super) fn of_present(present: Values) -> Self {
         let past = present.into_iter().filter_map(|(name, value)| {
             Some((format!("past_key_values.{}", name.strip_prefix("present.")?), value))
         });
         Self::of_past(past.collect())
     }
 
-    pub(super) fn of_past(past: Feeds) -> Self {
+    pub(super) fn of_past(past: Values) -> Self {
         let slots = past.values().next().and_then(|kv| kv.shape().get(2)).copied();
         Self { past: Arc::new(past), slots: slots.unwrap_or(0) }
     }
@@ -37,22 +39,25 @@ impl Kept {
     /// Bytes, as the store counts them.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let of = |t: &HostTensor| (t.data().len() * t.dtype().size()) as u64 + TENSOR_BYTES;
+        let of = |value: &Value| value.bytes() as u64 + TENSOR_BYTES;
         self.past.values().map(of).sum()
     }
 
     /// The same with room for `slots` behaviours at least; new slots hold 0.
-    pub(super) fn with_room(self, slots: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`DeviceError`] where they lie on a device.
+    pub(super) fn with_room(self, slots: usize) -> Result<Self, DeviceError> {
         if slots <= self.slots {
-            return self;
+            return Ok(self);
         }
-        let all: Vec<usize> = (0..slots).collect();
-        let grown = |(name, kv): (&String, &HostTensor)| (name.clone(), kv.pick(2, &all));
-        Self::of_past(self.past.iter().map(grown).collect())
+        let grown = |(name, kv): (&String, &Value)| Ok((name.clone(), kv.widened(2, slots)?));
+        let past: Result<Values, DeviceError> = self.past.iter().map(grown).collect();
+        Ok(Self::of_past(past?))
     }
 
     /// Adds them to the inputs of a graph.
-    pub(super) fn put_into(&self, state: &mut Feeds) {
+    pub(super) fn put_into(&self, state: &mut Values) {
         state.extend(self.past.iter().map(|(name, kv)| (name.clone(), kv.clone())));
     }
 }

@@ -20,7 +20,7 @@ pub use self::{error::ServeError, kept::Kept};
 use crate::{
     backend::{Backend, Placement},
     manifest::Manifest,
-    tensor::{Feeds, HostTensor},
+    tensor::{HostTensor, Value, Values},
 };
 
 /// What a service runs.
@@ -241,7 +241,7 @@ impl Service {
         history: &[Behaviour],
         spent: &mut u64,
     ) -> Result<Kept, ServeError> {
-        let kept = kept.with_room(self.slots(history.len()));
+        let kept = kept.with_room(self.slots(history.len()))?;
         let added = &history[known..];
         let (new, kv) = (self.new_width(added.len()), kept.slots());
         let mut state = behaviours(added, new);
@@ -264,8 +264,8 @@ impl Service {
         let width = self.width(request);
         let mut ids = request.candidates.clone();
         ids.resize(width, 0);
-        let mut state = Feeds::from([
-            ("candidate_ids".to_owned(), HostTensor::of(&[1, width], ids)),
+        let mut state = Values::from([
+            ("candidate_ids".to_owned(), HostTensor::of(&[1, width], ids).into()),
             ("timestamps".to_owned(), times(history, kept.slots())),
             ("seq_lens".to_owned(), one(history.len() as i64)),
             ("request_time".to_owned(), one(request.request_time)),
@@ -279,6 +279,7 @@ impl Service {
             let whole = ranked.remove(output);
             let whole =
                 whole.ok_or(ServeError::Output { graph: GraphKind::Rank.name(), output })?;
+            let whole = whole.on_host()?;
             Ok::<_, ServeError>(if width == real.len() { whole } else { whole.pick(1, &real) })
         };
         Ok(Answer {
@@ -291,25 +292,25 @@ impl Service {
 }
 
 /// `item_ids` and `action_ids [1, width]`.
-fn behaviours(of: &[Behaviour], width: usize) -> Feeds {
+fn behaviours(of: &[Behaviour], width: usize) -> Values {
     let row = |field: fn(&Behaviour) -> i64| padded(of.iter().map(field), width);
-    Feeds::from([
+    Values::from([
         ("item_ids".to_owned(), row(|b| b.item)),
         ("action_ids".to_owned(), row(|b| b.action)),
     ])
 }
 
 /// `timestamps [1, slots]`
-fn times(of: &[Behaviour], slots: usize) -> HostTensor {
+fn times(of: &[Behaviour], slots: usize) -> Value {
     padded(of.iter().map(|b| b.time), slots)
 }
 
-fn padded(values: impl Iterator<Item = i64>, width: usize) -> HostTensor {
+fn padded(values: impl Iterator<Item = i64>, width: usize) -> Value {
     let mut row: Vec<i64> = values.collect();
     row.resize(width, 0);
-    HostTensor::of(&[1, row.len()], row)
+    HostTensor::of(&[1, row.len()], row).into()
 }
 
-fn one(value: i64) -> HostTensor {
-    HostTensor::of(&[1], vec![value])
+fn one(value: i64) -> Value {
+    HostTensor::of(&[1], vec![value]).into()
 }

@@ -47,6 +47,33 @@ impl Value {
         }
     }
 
+    /// The same with `len` elements along an axis instead of fewer, where it lies; new ones are 0.
+    ///
+    /// # Errors
+    /// [`DeviceError`] of the device.
+    ///
+    /// # Panics
+    /// When there is no such axis, or it is longer already.
+    pub fn widened(&self, axis: usize, len: usize) -> Result<Self, DeviceError> {
+        match self {
+            Self::Host(tensor) => {
+                let all: Vec<usize> = (0..len).collect();
+                assert!(tensor.shape()[axis] <= len, "axis {axis} cannot be cut to {len}");
+                Ok(Self::Host(tensor.pick(axis, &all)))
+            }
+            Self::Device(tensor) => Ok(Self::Device(tensor.widened(axis, len)?)),
+        }
+    }
+
+    /// The same values as `dtype`, see [`HostTensor::cast`]; on a device only what it is already.
+    #[must_use]
+    pub fn cast(&self, dtype: DType) -> Option<Self> {
+        match self {
+            Self::Host(tensor) => tensor.cast(dtype).map(Self::Host),
+            Self::Device(tensor) => (tensor.dtype() == dtype).then(|| self.clone()),
+        }
+    }
+
     /// The tensor on the host: itself, or copied from the device.
     ///
     /// # Errors

@@ -86,6 +86,7 @@ fn log(level: LogLevel, category: &str, _id: &str, location: &str, message: &str
 
 /// What ONNX Runtime calls its CPU.
 const CPU: &str = "CPUExecutionProvider";
+const CUDA: &str = "CUDAExecutionProvider";
 
 /// The version that the CPU's provider carries: the library's own.
 fn version(environment: &Environment) -> Option<String> {
@@ -104,13 +105,15 @@ pub(super) fn record_placement(builder: SessionBuilder) -> ort::Result<SessionBu
     Ok(builder.with_config_entry("session.record_ep_graph_assignment_info", "1")?)
 }
 
-/// Where ONNX Runtime put the nodes of an open session. All were asked to run on the CPU.
-pub(super) fn placement(session: &Session) -> ort::Result<Placement> {
+/// Where ONNX Runtime put the nodes of an open session. All were asked to run on this GPU, or on the CPU.
+pub(super) fn placement(session: &Session, gpu: Option<usize>) -> ort::Result<Placement> {
     let nodes = nodes_by_provider(session)?;
-    let elsewhere: Vec<_> = nodes.iter().filter(|(name, _)| *name != CPU).collect();
-    let device = match elsewhere.as_slice() {
-        [] => "cpu".to_owned(),
-        some => some.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("+"),
+    let asked = if gpu.is_some() { CUDA } else { CPU };
+    let elsewhere: Vec<_> = nodes.iter().filter(|(name, _)| *name != asked).collect();
+    let device = match (elsewhere.as_slice(), gpu) {
+        ([], None) => "cpu".to_owned(),
+        (_, Some(gpu)) if nodes.contains_key(CUDA) => format!("cuda:{gpu}"),
+        (some, _) => some.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("+"),
     };
     Ok(Placement { device, fallback_nodes: elsewhere.iter().map(|(_, count)| **count).sum() })
 }
