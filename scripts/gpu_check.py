@@ -74,7 +74,7 @@ class Check:
             found = json.loads(done.stdout)
         except json.JSONDecodeError:
             found = None
-        return found, done.returncode, last_words(done), seconds
+        return found, done.returncode, last_words(found, done), seconds
 
     def row(self, what, outcome, detail):
         self.rows.append((what, outcome, detail))
@@ -87,10 +87,9 @@ class Check:
             "parity", PACK / name, "--requests", PACK / "requests.jsonl", "--limit", 64, "--candidate", self.args.backend)
         if found is None or code not in (0, 4):
             return self.row(f"parity, {name}", "did not run", words)
-        checks = [check for run in found.get("runs", []) for check in run.get("checks", [])]
-        worst = max((check.get("measured", 0) or 0 for check in checks if check.get("unit") is None), default=0)
-        outcome = "holds" if code == 0 else "FAILS"
-        self.row(f"parity, {name}", outcome, f"{len(checks)} checks, {seconds:.1f} s" if checks else f"{seconds:.1f} s, {worst}")
+        counts = found["counts"]
+        self.row(f"parity, {name}", "holds" if code == 0 else "FAILS",
+                 f"{counts['passed']} checks passed, {counts['failed']} failed, {seconds:.1f} s")
 
     def bench(self, name, batches, length, candidates, backend=None):
         backend = backend or self.args.backend
@@ -163,10 +162,11 @@ class Check:
         print(f"wrote {self.args.out}")
 
 
-def last_words(done):
+def last_words(found, done):
+    """Why it failed: the program says so as JSON too."""
+    said = (found or {}).get("error") if isinstance(found, dict) else None
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("error", "{"))]
-    return (errors or lines or [f"exit code {done.returncode}"])[-1][:300].replace("|", "/")
+    return (said or (lines or [f"exit code {done.returncode}"])[-1])[:300].replace("|", "/").replace("\n", " ")
 
 
 def find_program():
@@ -189,7 +189,8 @@ def pack(args):
     shutil.copy(ROOT / ".onr/data/ml-100k/ml-100k.inter", PACK / "ml-100k.inter")
     whole = ["--model", PACK / "model.toml", "--weights", PACK / "weights.safetensors"]
     ask = ["--requests", PACK / "requests.jsonl"]
-    run("calibrate", *whole, *ask, "--out", PACK / "calibration.json")
+    run("export", *whole, "--out", PACK / "plain")
+    run("calibrate", PACK / "plain", *ask, "--out", PACK / "calibration.json")
     for precision in ("fp32", "fp16", "int8", "fp8"):
         more = ["--calibration", PACK / "calibration.json"] if precision in ("int8", "fp8") else []
         run("build-engine", *whole, *ask, "--precision", precision, *more, "--out", PACK / f"demo-{precision}")

@@ -28,7 +28,7 @@ use crate::{
     args::{BenchArgs, CandidateArg},
     context::{Context, Scratch},
     exit::Refusal,
-    show::{Detail, Report, Table, figure},
+    show::{Detail, Report, Table},
 };
 
 /// Candidates of a request where nobody says.
@@ -284,7 +284,11 @@ impl Report for LocalDone {
     fn human(&self, _: Detail) -> String {
         let mut opened = Table::new(&["graph", "open s", "first run s"]);
         for one in &self.opened {
-            opened.row([one.graph.to_owned(), figure(one.open_seconds), figure(one.first_seconds)]);
+            opened.row([
+                one.graph.to_owned(),
+                format!("{:.3}", one.open_seconds),
+                format!("{:.3}", one.first_seconds),
+            ]);
         }
         let head = [
             "batch",
@@ -307,20 +311,20 @@ impl Report for LocalDone {
                     run.length.to_string(),
                     run.candidates.to_string(),
                     name.to_owned(),
-                    figure(m.latency.p50_ms),
-                    figure(m.latency.p90_ms),
-                    figure(m.latency.p99_ms),
-                    figure(m.rows_per_second),
-                    figure(m.gflops),
+                    format!("{:.3}", m.latency.p50_ms),
+                    format!("{:.3}", m.latency.p90_ms),
+                    format!("{:.3}", m.latency.p99_ms),
+                    format!("{:.0}", m.rows_per_second),
+                    format!("{:.1}", m.gflops),
                 ]);
             }
             gains.push(format!(
-                "{} x {}, {} candidates: keys and values that are there save a factor of {}; counted operations allow {}",
+                "{} x {}, {} candidates: keys and values that are there save a factor of {:.2}; counted operations allow {:.2}",
                 run.batch,
                 run.length,
                 run.candidates,
-                figure(run.speed_up),
-                figure(run.counted_speed_up)
+                run.speed_up,
+                run.counted_speed_up
             ));
         }
         format!(

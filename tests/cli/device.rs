@@ -100,3 +100,38 @@ fn what_cannot_be_refitted_is_refused_before_the_gpu_is_asked_for() {
     let told = world.refuses(1, &refit(&[]));
     assert!(told.contains("rank.plan"), "{told}");
 }
+
+#[cfg(feature = "triton")]
+#[test]
+fn graphs_are_timed_in_this_process() {
+    let world = World::exported();
+    let bench = ["bench", "graphs", "--backend", "ort", "--seconds", "0.05", "--warmup", "0"];
+    let done = world.runs(
+        &[&bench[..], &["--batch", "1,3", "--length", "4,12", "--candidates", "5", "--json"]]
+            .concat(),
+    );
+    let done: Value = serde_json::from_str(&done.out).unwrap();
+    let runs = done["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 4);
+    for run in runs {
+        for what in ["encode", "generate", "rank", "cached", "full"] {
+            let measured = &run["measured"][what];
+            assert!(measured["runs"].as_u64().unwrap() >= 3, "{measured}");
+            assert!(measured["latency"]["p50_ms"].as_f64().unwrap() > 0.0, "{measured}");
+            assert!(measured["gflops"].as_f64().unwrap() > 0.0, "{measured}");
+        }
+        assert!(run["counted_speed_up"].as_f64().unwrap() > 1.0, "{run}");
+    }
+    assert_eq!(done["device"], "cpu");
+    let text = world.runs(&bench).out;
+    assert!(
+        text.contains("1 x 12, 256 candidates: keys and values that are there save a factor of"),
+        "{text}"
+    );
+
+    let told = world.refuses(2, &[&bench[..], &["--length", "13"]].concat());
+    assert!(told.contains("--length 13 is more than the model's 12"), "{told}");
+    world.refuses(2, &["bench", "graphs"]);
+    world.refuses(2, &["bench", "graphs", "--backend", "ort", "--triton", "http://localhost:1"]);
+    world.refuses(1, &["bench", "nowhere", "--backend", "ort"]);
+}

@@ -139,6 +139,8 @@ impl OrtBackend {
             .with_auto_device(AutoDevicePolicy::PreferCPU)?
             .with_execution_providers(providers)?
             .with_memory_pattern(false)?
+            // Threads of one session would spin while those of the next one work: graphs run in turns.
+            .with_intra_op_spinning(false)?
             // What stands in the file is computed: fused integer kernels do not know FP8, and add up
             // otherwise than a GPU.
             .with_quant_qdq(false)?
