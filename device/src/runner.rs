@@ -1,13 +1,20 @@
 //! One context with its stream: what a run needs beside the engine.
 
+mod feed;
+mod trusted;
+
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
 use onr_graphs::DType;
 
+pub use self::feed::Feed;
+use self::{
+    feed::check,
+    trusted::{bind, choose_profile, enqueue},
+};
 use crate::{
     Address, Binding, Buffer, Context, Device, DeviceError, DeviceTensor, Engine, Launch, Pinned,
     Ranges, Stream, choose, tensor::bytes,
@@ -15,38 +22,6 @@ use crate::{
 
 /// Pinned memory and device buffers begin at multiples of this many bytes.
 const ALIGN: usize = 256;
-
-/// An input of a run.
-#[derive(Debug, Clone)]
-pub enum Feed<'a> {
-    /// Elements on the host, little-endian.
-    Host {
-        /// The sizes of the axes.
-        shape: &'a [usize],
-        /// The element type.
-        dtype: DType,
-        /// The elements.
-        bytes: Cow<'a, [u8]>,
-    },
-    /// A tensor on the device: read where it lies.
-    Device(&'a DeviceTensor),
-}
-
-impl Feed<'_> {
-    fn shape(&self) -> &[usize] {
-        match self {
-            Self::Host { shape, .. } => shape,
-            Self::Device(tensor) => tensor.shape(),
-        }
-    }
-
-    fn dtype(&self) -> DType {
-        match self {
-            Self::Host { dtype, .. } => *dtype,
-            Self::Device(tensor) => tensor.dtype(),
-        }
-    }
-}
 
 /// An output of a run, and where it was wanted.
 #[derive(Debug, Clone)]
@@ -191,7 +166,7 @@ impl Runner {
         feeds: &BTreeMap<&str, Feed<'_>>,
         stays: &dyn Fn(&str) -> bool,
     ) -> Result<BTreeMap<String, Keep>, DeviceError> {
-        self.check(feeds)?;
+        check(self.engine.bindings(), feeds)?;
         let shapes = feeds.iter().map(|(name, feed)| (*name, feed.shape())).collect();
         let profile = choose(&self.options.profiles, &shapes)?;
         self.stream.device().enter()?;
@@ -216,48 +191,6 @@ impl Runner {
             .zip(places)
             .map(|(output, place)| self.finish(output, place))
             .collect())
-    }
-
-    /// Are these the inputs of the engine, by name, type and fixed sizes?
-    fn check(&self, feeds: &BTreeMap<&str, Feed<'_>>) -> Result<(), DeviceError> {
-        let refuse = |input: &str, reason: String| {
-            Err(DeviceError::Input { input: input.to_owned(), reason })
-        };
-        let inputs = || self.engine.bindings().iter().filter(|b| b.input);
-        for binding in inputs() {
-            let Some(feed) = feeds.get(binding.name.as_str()) else {
-                return refuse(&binding.name, "is missing".into());
-            };
-            if feed.dtype() != binding.dtype {
-                return refuse(
-                    &binding.name,
-                    format!("is {}, the plan takes {}", feed.dtype(), binding.dtype),
-                );
-            }
-            let fits =
-                |(axis, size): (&Option<usize>, &usize)| axis.is_none_or(|fixed| fixed == *size);
-            let shape = feed.shape();
-            if shape.len() != binding.shape.len() || !binding.shape.iter().zip(shape).all(fits) {
-                let axis = |a: &Option<usize>| a.map_or_else(|| "?".to_owned(), |n| n.to_string());
-                let axes: Vec<_> = binding.shape.iter().map(axis).collect();
-                return refuse(
-                    &binding.name,
-                    format!("has shape {shape:?}, the plan takes [{}]", axes.join(",")),
-                );
-            }
-            if let Feed::Host { bytes: elements, dtype, .. } = feed
-                && elements.len() != bytes(shape, *dtype)
-            {
-                return refuse(
-                    &binding.name,
-                    format!("has {} bytes for shape {shape:?}", elements.len()),
-                );
-            }
-        }
-        match feeds.keys().find(|name| !inputs().any(|b| b.name == **name)) {
-            Some(name) => refuse(name, "is not one of the plan's inputs".into()),
-            None => Ok(()),
-        }
     }
 
     /// Tells the context the profile and the shapes, where they changed.
@@ -465,31 +398,3 @@ fn grow(
     }
     Ok(())
 }
-
-#[expect(unsafe_code, reason = "engines take streams and addresses on trust")]
-mod trusted {
-    use super::{Address, Context, DeviceError, Stream};
-
-    pub(super) fn choose_profile(
-        context: &mut dyn Context,
-        profile: usize,
-        stream: &Stream,
-    ) -> Result<(), DeviceError> {
-        // SAFETY: the stream lives longer than the context, in the same runner.
-        unsafe { context.choose(profile, stream.handle()) }
-    }
-
-    pub(super) fn bind(
-        context: &mut dyn Context,
-        addresses: &[(String, Vec<usize>, Address)],
-    ) -> Result<(), DeviceError> {
-        // SAFETY: each buffer holds its tensor whole, and lives until the run has been waited for.
-        addresses.iter().try_for_each(|(name, _, at)| unsafe { context.bind(name, *at) })
-    }
-
-    pub(super) fn enqueue(context: &mut dyn Context, stream: &Stream) -> Result<(), DeviceError> {
-        // SAFETY: everything was bound just before.
-        unsafe { context.enqueue(stream.handle()) }
-    }
-}
-use trusted::{bind, choose_profile, enqueue};

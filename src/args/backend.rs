@@ -48,7 +48,7 @@ impl FromStr for CandidateArg {
             _ if text.starts_with("trtexec=") && text.len() > "trtexec=".len() => {
                 Ok(Self::Trtexec(Some(text.trim_start_matches("trtexec=").into())))
             }
-            _ if text.starts_with("tensorrt") => {
+            _ if text.starts_with("tensorrt") || text.starts_with("ort-cuda") => {
                 engine(text).ok_or_else(|| format!("`{text}` is no backend; {BACKENDS}"))
             }
             #[cfg(feature = "triton")]
