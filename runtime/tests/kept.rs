@@ -237,6 +237,24 @@ fn without_append_what_is_kept_serves_only_the_same_history() {
 }
 
 #[test]
+fn no_more_behaviours_are_appended_than_plans_take() {
+    let mut world = World::new(Attention::Hstu, Precision::F32);
+    world.manifest.profile.insert("new".into(), "1:1:2".into());
+    let store = Arc::new(Store::new(1 << 20));
+    let [ort, _] = backends();
+    let mut service = world.open(ort.as_ref(), &store).unwrap();
+    let mut users = Users::new(4, 1, 14);
+    let history: Vec<_> = (0..12).map(|i| (1 + i, 1, 10 * i)).collect();
+    let mut origins = Vec::new();
+    for len in [3, 5, 8, 9, 12] {
+        let request = users.request(0, &history[..len].to_vec());
+        origins.push(service.answer(&request).unwrap().origin);
+    }
+    let (encoded, appended) = (Origin::Encoded, Origin::Appended);
+    assert_eq!(origins, [encoded, appended(2), encoded, appended(1), encoded]);
+}
+
+#[test]
 fn another_version_finds_nothing() {
     let mut world = World::new(Attention::Hstu, Precision::F32);
     let store = Arc::new(Store::new(1 << 20));

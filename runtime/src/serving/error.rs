@@ -14,6 +14,9 @@ pub enum ServeError {
     /// The device that keeps keys and values failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The manifest's profile cannot be read.
+    #[error("the profile of onr.json cannot be used: {0}")]
+    Profile(String),
     /// The directory lacks a graph that every request needs.
     #[error("the directory has no graph {graph}")]
     Graph {

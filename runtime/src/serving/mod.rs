@@ -9,7 +9,7 @@ mod kept;
 use std::{path::Path, sync::Arc};
 
 use onr_graphs::{
-    GraphKind, GraphOptions, ItemInput, ModelConfig,
+    GraphKind, GraphOptions, ItemInput, ModelConfig, Profile,
     flops::{Sizes, flops},
 };
 use onr_kvstore::{Behaviour, Lookup, Store};
@@ -86,6 +86,8 @@ pub struct Service {
     config: ModelConfig,
     options: GraphOptions,
     steps: Steps,
+    /// Sizes that plans were compiled for; graphs on a CPU take any.
+    profile: Profile,
 }
 
 impl Service {
@@ -112,6 +114,7 @@ impl Service {
             config: config.clone(),
             options: *options,
             steps,
+            profile: manifest.profile(config.max_seq_len).map_err(ServeError::Profile)?,
         })
     }
 
@@ -187,12 +190,18 @@ impl Service {
 
     /// The capacity for so many behaviours.
     fn slots(&self, behaviours: usize) -> usize {
-        behaviours.max(1).next_multiple_of(self.steps.slots.max(1)).min(self.config.max_seq_len)
+        let slots = behaviours.max(1).next_multiple_of(self.steps.slots.max(1));
+        self.within("kv", slots).min(self.config.max_seq_len).max(behaviours)
     }
 
     /// To how many behaviours new ones are padded: powers of two, so that there are few shapes.
     fn new_width(&self, new: usize) -> usize {
-        new.next_power_of_two().min(self.config.max_seq_len)
+        self.within("new", new.next_power_of_two()).min(self.config.max_seq_len).max(new)
+    }
+
+    /// A size as near as the profile allows.
+    fn within(&self, symbol: &str, size: usize) -> usize {
+        self.profile.get(symbol).map_or(size, |range| size.clamp(range.min, range.max))
     }
 
     fn width(&self, request: &Request) -> usize {
@@ -208,12 +217,13 @@ impl Service {
         kept
     }
 
-    /// Is there an `append`, and does it take fewer operations than to encode anew?
+    /// Is there an `append` that takes as many new ones, and does it take fewer operations than to encode anew?
     fn should_append(&self, known: usize, len: usize) -> bool {
         let (new, kv) = (self.new_width(len - known), self.slots(len));
         let append = self.count(GraphKind::Append, Sizes { new, kv, ..Sizes::default() });
         let encode = self.count(GraphKind::Encode, Sizes { seq: kv, ..Sizes::default() });
-        self.graphs.has(GraphKind::Append) && append < encode
+        let fits = self.profile.get("new").is_none_or(|range| new <= range.max);
+        self.graphs.has(GraphKind::Append) && fits && append < encode
     }
 
     fn count(&self, kind: GraphKind, sizes: Sizes) -> u64 {
