@@ -9,6 +9,7 @@ mod golden;
 mod half;
 mod identities;
 mod numpy;
+mod onnx_engines;
 mod sensitivity;
 mod support;
 mod training;
