@@ -401,7 +401,7 @@ impl BuildEngineArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  onr build-engine --model model.toml --weights monday.safetensors --refit --out engine
+  onr build-engine --model model.toml --weights monday.safetensors --refit --target sm89 --out engine
   onr refit engine --weights tuesday.safetensors --requests requests.jsonl
   onr refit engine --weights tuesday.safetensors --out engine-tuesday
 

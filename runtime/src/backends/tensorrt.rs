@@ -1,5 +1,6 @@
 //! TensorRT's runtime through `trtx`: TensorRT for RTX, or data-centre TensorRT in a build with that feature.
 
+#[cfg_attr(feature = "tensorrt", path = "tensorrt/no_cache.rs")]
 mod cache;
 mod engine;
 mod library;

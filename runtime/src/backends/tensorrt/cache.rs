@@ -3,17 +3,17 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
 };
 
 use onr_exporter::artifact;
 use sha2::{Digest, Sha256};
-use trtx::{CudaEngine, ExecutionContext};
+use trtx::{CudaEngine, CudaGraphStrategy, ExecutionContext, RuntimeCache};
 
 /// The kernels of one plan. The file is of the plan's hash; TensorRT ignores what does not fit the GPU or its version.
 pub(super) struct Cache {
     file: PathBuf,
-    #[cfg(not(feature = "tensorrt"))]
-    kernels: std::sync::OnceLock<std::sync::Arc<trtx::RuntimeCache>>,
+    kernels: OnceLock<Arc<RuntimeCache>>,
 }
 
 impl Cache {
@@ -21,15 +21,10 @@ impl Cache {
     pub(super) fn new(folder: &Path, plan: &[u8]) -> Self {
         let hash = Sha256::digest(plan);
         let name: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Self {
-            file: folder.join(format!("{name}.kernels")),
-            #[cfg(not(feature = "tensorrt"))]
-            kernels: std::sync::OnceLock::new(),
-        }
+        Self { file: folder.join(format!("{name}.kernels")), kernels: OnceLock::new() }
     }
 
     /// Writes what was compiled, if that is new. A cache that cannot be written costs time, no answers.
-    #[cfg(not(feature = "tensorrt"))]
     pub(super) fn save(&self) {
         let Some(Ok(kernels)) = self.kernels.get().map(|cache| cache.serialize()) else { return };
         if fs::read(&self.file).is_ok_and(|old| old.as_slice() == kernels.as_ref()) {
@@ -44,22 +39,16 @@ impl Cache {
             tracing::warn!(file = %self.file.display(), %error, "compiled kernels cannot be kept");
         }
     }
-
-    /// Data-centre plans hold their kernels.
-    #[cfg(feature = "tensorrt")]
-    #[expect(clippy::unused_self, reason = "the other TensorRT needs it")]
-    pub(super) const fn save(&self) {}
 }
 
 /// A context that records its runs as CUDA graphs on its own, and reads and fills the cache.
-#[cfg(not(feature = "tensorrt"))]
 pub(super) fn context(
     engine: &mut CudaEngine<'static>,
     cache: Option<&Cache>,
 ) -> Result<ExecutionContext<'static>, String> {
     let said = |error: trtx::Error| error.to_string();
     let mut config = engine.create_runtime_config().map_err(said)?;
-    config.set_cuda_graph_strategy(trtx::CudaGraphStrategy::kWHOLE_GRAPH_CAPTURE).map_err(said)?;
+    config.set_cuda_graph_strategy(CudaGraphStrategy::kWHOLE_GRAPH_CAPTURE).map_err(said)?;
     if let Some(cache) = cache {
         if cache.kernels.get().is_none() {
             let fresh = config.create_runtime_cache().map_err(said)?;
@@ -75,13 +64,4 @@ pub(super) fn context(
         }
     }
     engine.create_execution_context_with_config(config.into()).map_err(said)
-}
-
-/// A plain context.
-#[cfg(feature = "tensorrt")]
-pub(super) fn context(
-    engine: &mut CudaEngine<'static>,
-    _: Option<&Cache>,
-) -> Result<ExecutionContext<'static>, String> {
-    engine.create_execution_context().map_err(|error| error.to_string())
 }

@@ -30,8 +30,9 @@ pub(super) struct TensorRtEngine {
 
 /// The engine, which every context of it keeps.
 struct Shared {
-    loaded: Mutex<Loaded>,
+    // Dropped before the engine that it came from.
     cache: Option<Cache>,
+    loaded: Mutex<Loaded>,
 }
 
 // SAFETY: TensorRT's engines may be used from any thread; what changes one is behind the mutex.
