@@ -1,11 +1,20 @@
 //! Plans in process, with a device that is memory of this process and engines that run the plan's ONNX file on ONNX
 //! Runtime: everything between a request and TensorRT, with true numbers. Nothing here is about CUDA or TensorRT.
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc, thread};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
 use onr_device::{Device, DeviceError, DeviceInfo, host::HostDriver};
-use onr_exporter::init;
-use onr_exporter::{Silent, TensorInfo, artifact};
+use onr_exporter::{Silent, TensorInfo, artifact, init};
 use onr_graphs::{Attention, GraphKind, GraphOptions, Precision, Profile};
 use onr_kvstore::Store;
 use onr_requests::{Limits, Request, random_requests};
@@ -219,27 +228,47 @@ fn eight_threads_get_the_same_answers_and_memory_does_not_grow() {
     chain(&mut sessions, &open.inputs, &states[0], false);
     drop(sessions);
     let alone = open.driver.used();
-    let ask = |rounds: usize| {
+    let ask = |long: Duration| {
+        let (began, asked) = (Instant::now(), AtomicU64::new(0));
         thread::scope(|scope| {
             for worker in 0..8 {
-                let (open, states, wanted) = (&open, &states, &wanted);
+                let (open, states, wanted, asked) = (&open, &states, &wanted, &asked);
                 scope.spawn(move || {
                     let mut sessions = open.sessions();
-                    for round in 0..rounds {
+                    for round in 0.. {
+                        if round >= 8 && began.elapsed() >= long {
+                            break;
+                        }
                         let at = (round + worker) % states.len();
                         let got = chain(&mut sessions, &open.inputs, &states[at], round % 2 == 0);
                         assert_eq!(got, wanted[at]);
+                        asked.fetch_add(1, Ordering::Relaxed);
                     }
                 });
             }
         });
-        open.driver.used()
+        (asked.into_inner(), open.driver.used(), resident())
     };
-    for rounds in [8, 48] {
-        let used = ask(rounds);
+    let long = Duration::from_secs(seconds());
+    let tenths: Vec<_> = (0..10).map(|_| ask(long / 10)).collect();
+    for (asked, used, resident) in &tenths {
+        println!("{asked} requests, {used} bytes on the device, {resident} resident");
         // Twice, because buffers of one thread cannot always stand in for those of another.
-        assert!(used <= 16 * alone, "{used} bytes after {rounds} rounds, {alone} for one thread");
+        assert!(*used <= 16 * alone, "{used} bytes after {asked} requests, {alone} for one thread");
     }
+    let (early, late) = (tenths[1].2, tenths[9].2);
+    assert!(late <= early + (32 << 20), "{early} bytes resident, then {late}");
+}
+
+/// How long the load lasts. `ONR_TEST_SECONDS=600` asks for more.
+fn seconds() -> u64 {
+    std::env::var("ONR_TEST_SECONDS").ok().and_then(|n| n.parse().ok()).unwrap_or(2)
+}
+
+/// Bytes of this process in memory.
+fn resident() -> u64 {
+    let pages = fs::read_to_string("/proc/self/statm").unwrap();
+    4096 * pages.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
 }
 
 /// Why `open` refuses a graph of `dir`.
