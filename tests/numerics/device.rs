@@ -218,6 +218,7 @@ fn keys_and_values_stay_on_the_device_from_encode_to_rank() {
     assert!(feeds.keys().any(|n| n.starts_with("past_key_values.")));
 }
 
+#[expect(clippy::print_stdout, reason = "the figures of a long run are to be seen")]
 #[test]
 fn eight_threads_get_the_same_answers_and_memory_does_not_grow() {
     let open = Open::new(7);
