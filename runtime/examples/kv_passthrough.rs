@@ -1,7 +1,8 @@
 //! How much of the speed-up that counted operations allow does `rank` reach, when it reads keys and values that are
 //! there, against computing all of them for each request?
 //!
-//! `cargo run --release -p onr-runtime --example kv_passthrough -- [ROUNDS [THREADS..]]` prints a table. Random weights, 256 behaviours,
+//! `cargo build --release --workspace --example kv_passthrough`, then `target/release/examples/kv_passthrough
+//! [ROUNDS [THREADS..]]` prints a table. Random weights, 256 behaviours,
 //! 8 generator and 2 ranker layers, ONNX Runtime on the CPU. A round runs `encode`, `generate` and `rank` once each; there are so many
 //! of them at least, and two seconds of them. Figures are medians over rounds, the speed-up that of each round's ratio. What engines
 //! give is not copied out, so nothing but their own work is measured.

@@ -6,7 +6,8 @@
 //! The *floor* sends bytes that were made beforehand into the void: it reads into one buffer and looks at lengths only.
 //! Over gRPC the loop by hand is a `tonic` channel with messages of `prost`, as generated code would use them.
 //!
-//!     cargo run --release -p onr-triton --example loop
+//!     cargo build --release --workspace --example loop
+//!     target/release/examples/loop
 #![expect(clippy::print_stdout, reason = "a program that prints figures")]
 #![expect(clippy::unwrap_used, reason = "a measurement that can't be made has no figures")]
 
