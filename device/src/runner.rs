@@ -90,12 +90,21 @@ pub struct Runner {
 }
 
 /// Waits for a stream, whatever happens in between.
-struct Waiting(Arc<Stream>);
+struct Waiting(Option<Arc<Stream>>);
+
+impl Waiting {
+    /// Waits now, and says what failed on the device.
+    fn wait(mut self) -> Result<(), DeviceError> {
+        self.0.take().map_or(Ok(()), |stream| stream.synchronize())
+    }
+}
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        // Its own error is that of the run, or of the next one.
-        let _ = self.0.synchronize();
+        // The run has failed already, and that error is the one to tell.
+        if let Some(stream) = &self.0 {
+            let _ = stream.synchronize();
+        }
     }
 }
 
@@ -178,13 +187,11 @@ impl Runner {
             profile,
             tensors: addresses.iter().map(|(_, shape, at)| (shape.clone(), *at)).collect(),
         };
-        let places = {
-            let _waiting = Waiting(Arc::clone(&self.stream));
-            self.upload(feeds)?;
-            self.go(&key, &addresses)?;
-            self.download(&pending)?
-        };
-        self.stream.synchronize()?;
+        let waiting = Waiting(Some(Arc::clone(&self.stream)));
+        self.upload(feeds)?;
+        self.go(&key, &addresses)?;
+        let places = self.download(&pending)?;
+        waiting.wait()?;
         self.counters.runs += 1;
         Ok(pending
             .drain(..)

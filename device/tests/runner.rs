@@ -110,6 +110,9 @@ unsafe impl Context for Working {
         let run = move |memory: &mut onr_device::host::HostMemory| {
             let x = floats(memory.read(at["x"], rows * 8)?);
             let past = floats(memory.read(at["past"], rows * 8)?);
+            if x.iter().any(|x| x.is_nan()) {
+                return Err(DeviceError::Engine { reason: "no number".into() });
+            }
             let y: Vec<f32> = x.iter().zip(&past).map(|(x, p)| 2.0 * x + p).collect();
             let total: Vec<f32> = y.chunks(2).map(|row| row.iter().sum()).collect();
             memory.write(at["y"], rows * 8)?.copy_from_slice(&bytes(&y));
@@ -263,6 +266,18 @@ fn repeated_runs_are_recorded_and_launched_with_new_numbers() {
         bench.engine.contexts.load(Ordering::SeqCst) <= 3,
         "one context, and one for each of two recordings"
     );
+}
+
+#[test]
+fn what_fails_on_the_device_after_it_was_given_to_the_stream_fails_the_run() {
+    let mut bench = bench(1 << 20, 2);
+    for _ in 0..4 {
+        let error = bench.run(&[f32::NAN, 2.0], host(&[1, 2], &[0.0; 2]), true).unwrap_err();
+        assert_eq!(error.to_string(), "the engine failed: no number");
+    }
+    assert_eq!(bench.runner.counters().runs, 0);
+    let found = bench.run(&[1.0, 2.0], host(&[1, 2], &[0.0; 2]), true).unwrap();
+    assert_eq!(on_host(&found["total"]), [6.0], "it works on");
 }
 
 #[test]
