@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use onr_graphs::GraphKind;
 use onr_load::{Shape, Spacing};
 
@@ -12,7 +12,7 @@ use super::{CandidateArg, DeployedArg, RequestArgs};
 const LONGEST: f64 = 86_400.0;
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(group = ArgGroup::new("where").required(true).args(["triton", "backend"]), after_help = "\
 Examples:
   onr bench engine --triton http://localhost:8000
   onr bench engine --triton http://localhost:8000/canary --graph rank --batch 1,8 --requests requests.jsonl
@@ -28,10 +28,10 @@ pub(crate) struct BenchArgs {
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
     /// Server and name of the package: http://HOST:PORT[/NAME] or grpc://HOST:PORT[/NAME]
-    #[arg(long, value_name = "URL", required_unless_present = "backend")]
+    #[arg(long, value_name = "URL")]
     pub(crate) triton: Option<DeployedArg>,
     /// Run the graphs or plans in this process instead: ort, ort-cuda[=GPU], tract, tensorrt-rtx[=GPU] or tensorrt[=GPU]
-    #[arg(long, value_name = "BACKEND", conflicts_with_all = ["triton", "requests", "sort", "limit", "graph", "clients", "rate", "spacing", "in_flight"])]
+    #[arg(long, value_name = "BACKEND", conflicts_with_all = ["requests", "sort", "limit", "graph", "clients", "rate", "spacing", "in_flight"])]
     pub(crate) backend: Option<CandidateArg>,
     /// With --backend: behaviours of each history, separated by commas [default: the model's most]
     #[arg(long, value_name = "SIZES", value_delimiter = ',', requires = "backend", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]

@@ -53,7 +53,6 @@ mod verify;
 use crate::{
     args::Command,
     context::Context,
-    exit::Refusal,
     show::{Detail, Shown},
 };
 
@@ -91,7 +90,10 @@ pub(crate) fn run(command: Command, detail: Detail, context: &Context) -> anyhow
         Command::Bench(args) => match (&args.triton, &args.backend) {
             (Some(server), _) => Shown::of(&bench::run(&args, server, context)?, detail),
             (None, Some(backend)) => Shown::of(&bench_local::run(&args, backend, context)?, detail),
-            (None, None) => return Err(Refusal::usage("--triton or --backend is needed").into()),
+            (None, None) => {
+                let what = "--triton or --backend is needed";
+                return Err(crate::exit::Refusal::usage(what).into());
+            }
         },
         Command::ServeCheck(args) => Shown::of(&serve_check::run(&args, context)?, detail),
         Command::Inspect(args) => Shown::of(&inspect::run(&args)?, detail),
