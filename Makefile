@@ -2,7 +2,7 @@
 # that `make engine` and `make test` share each object file.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup engine test lint dist bundle bench bench-calibration bench-triton check-calibration movielens ablation precision mutation gpu-check clean
+.PHONY: help setup engine test lint dist bundle bench bench-calibration bench-torch bench-triton check-calibration movielens ablation precision mutation gpu-check clean
 
 # Extra arguments for cargo. `.ci/run` passes --locked.
 CARGO_FLAGS ?=
@@ -37,6 +37,7 @@ test: setup ## all tests: Rust, examples in the documentation, the Python refere
 lint: setup ## rustfmt and clippy, warnings are errors. Checks every dependency once: minutes
 	cargo fmt --all --check
 	cargo clippy $(CARGO_BUILD_FLAGS) --all-targets -- -D warnings
+	cargo clippy --release $(CARGO_FLAGS) --no-default-features -- -D warnings
 
 dist: setup ## build/dist: the program as a tarball with licences, SBOM and SHA-256. WITH_LIBS=1 adds ONNX Runtime
 	cargo build $(CARGO_BUILD_FLAGS)
@@ -52,6 +53,11 @@ bench-calibration: setup .onr/peers/complete ## quantization beside ONNX Runtime
 	cargo build $(CARGO_BUILD_FLAGS)
 	PYTHONPATH=.onr/peers $(PYTHON) scripts/bench_calibration.py
 
+bench-torch: engine .onr/torch/complete ## docs/pytorch.md: the demo beside PyTorch on this CPU, in turns. Fetches 3 GB; minutes
+	target/release/onr export --model build/ml-100k/trained/model.toml --weights build/ml-100k/trained/weights.safetensors --out build/bench-torch
+	PYTHONPATH=.onr/torch $(PYTHON) bench/side_by_side.py build/bench-torch --model build/ml-100k/trained/model.toml \
+	    --weights build/ml-100k/trained/weights.safetensors --backend ort --batch 1,8,32 --page docs/pytorch.md
+
 bench-triton: engine ## a minute of load on the demo in a local Triton: throughput, latency, failures, memory
 	$(PYTHON) scripts/bench_triton.py
 
@@ -59,11 +65,13 @@ check-calibration: setup .onr/peers/complete ## ranges equal those of ONNX Runti
 	cargo build $(CARGO_BUILD_FLAGS)
 	PYTHONPATH=.onr/peers $(PYTHON) scripts/check_calibration.py
 
-# What ONNX Runtime's own tools import, beside .onr/venv.
+# Wheels that only benchmarks import, beside .onr/venv: what ONNX Runtime's own tools need, and PyTorch.
 PIP_SOURCE = $(if $(OFFLINE),--isolated --no-index --find-links $(OFFLINE)/wheels)
 .onr/peers/complete: scripts/requirements-peers.txt
-	rm -rf .onr/peers
-	$(PYTHON) -m pip --disable-pip-version-check --quiet install $(PIP_SOURCE) --require-hashes --only-binary :all: --no-deps --target .onr/peers -r $<
+.onr/torch/complete: bench/requirements.txt
+.onr/peers/complete .onr/torch/complete:
+	rm -rf $(@D)
+	$(PYTHON) -m pip --disable-pip-version-check --quiet install $(PIP_SOURCE) --require-hashes --only-binary :all: --no-deps --target $(@D) -r $<
 	touch $@
 
 movielens: setup ## docs/movielens.md: trained models against their peers, six runs each. About half an hour

@@ -16,6 +16,8 @@ import pathlib
 import platform
 import shutil
 import subprocess
+import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -53,7 +55,8 @@ QUICK = {"wide": (dict(items=1000, width=64, heads=4, layers=3, rank=1, length=6
 
 class Check:
     def __init__(self, args):
-        self.args, self.rows, self.began = args, [], time.monotonic()
+        self.args, self.rows, self.began, self.pages = args, [], time.monotonic(), []
+        self.cache = tempfile.mkdtemp(prefix="gpu-check-")
         self.onr = pathlib.Path(os.environ.get("ONR", find_program()))
         self.shapes = QUICK if args.quick else SHAPES
         self.seconds = "0.2" if args.quick else "2"
@@ -65,8 +68,10 @@ class Check:
         """Runs the program; what it prints as JSON, its exit code, its last words and the seconds it took."""
         words = [str(self.onr), *map(str, words), "--json"]
         began = time.monotonic()
+        # Kernels of an earlier check would hide what a cold start costs.
+        env = os.environ | {"XDG_CACHE_HOME": self.cache}
         try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=self.left(), cwd=ROOT)
+            done = subprocess.run(words, capture_output=True, text=True, timeout=self.left(), cwd=ROOT, env=env)
         except subprocess.TimeoutExpired:
             return None, 124, "no time was left", time.monotonic() - began
         seconds = time.monotonic() - began
@@ -98,9 +103,19 @@ class Check:
             "--candidates", candidates, "--seconds", self.seconds, "--warmup", "0.5")
         if code != 0:
             return self.row(f"latency, {name}, {backend}", "did not run", words)
-        for opened in found["opened"]:
-            self.row(f"{name}, {opened['graph']}, {backend}", "opened",
-                     f"{opened['open_seconds']:.3f} s, first run {opened['first_seconds']:.3f} s")
+        again = None if backend.startswith("ort") else self.run(
+            "bench", PACK / name, "--backend", backend, "--batch", batches[0], "--length", length, "--candidates", candidates,
+            "--seconds", "0.05", "--warmup", "0")[0]
+        for at, opened in enumerate(found["opened"]):
+            built = opened["build_seconds"]
+            words = f"first run {opened['first_seconds']:.3f} s" + ("" if built is None else f"; built in {built:.1f} s")
+            if again:
+                warm = again["opened"][at]
+                words += f"; with the kernels of the first time {warm['open_seconds']:.3f} s, first run {warm['first_seconds']:.3f} s"
+            self.row(f"{name}, {opened['graph']}, {backend}, opened", f"{opened['open_seconds']:.3f} s", words)
+        memory = found["memory"]
+        if memory["device"] is not None:
+            self.row(f"{name}, {backend}, memory of the GPU", f"{memory['device'] / 1e6:.0f} MB", "with everything below at most")
         for run in found["runs"]:
             size = f"{run['batch']} x {run['length']}, {run['candidates']} candidates"
             for what, m in run["measured"].items():
@@ -110,6 +125,40 @@ class Check:
             share = (run["speed_up"] - 1) / max(1e-9, run["counted_speed_up"] - 1)
             self.row(f"{name}, cached against full, {size}, {backend}", f"{run['speed_up']:.2f} x",
                      f"counted operations allow {run['counted_speed_up']:.2f}; speed-up over it {run['speed_up'] / run['counted_speed_up']:.2f}, gains {share:.2f}")
+
+    def side_by_side(self, name, sizes, dtype):
+        """PyTorch on the same GPU, where there is one that sees it."""
+        out = PACK / f"side-by-side-{name}.json"
+        seconds, cuda = self.seconds, not self.args.backend == "ort"
+        script = [sys.executable, ROOT / "bench/side_by_side.py", PACK / name, "--model", PACK / f"{name}.toml",
+                  "--weights", PACK / f"{name}.safetensors", "--backend", self.args.backend, "--device", "cuda" if cuda else "cpu",
+                  "--dtype", dtype if cuda else "float32", "--rounds", 2, "--seconds", seconds, "--json", out, *sizes]
+        env = os.environ | {"ONR": str(self.onr), "XDG_CACHE_HOME": self.cache}
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [env.get("PYTHONPATH"), str(PACK / "python")]))
+        try:
+            done = subprocess.run([str(w) for w in script], capture_output=True, text=True, env=env, timeout=self.left(), cwd=ROOT)
+        except subprocess.TimeoutExpired:
+            return self.row(f"beside PyTorch, {name}", "did not run", "no time was left")
+        if done.returncode:
+            return self.row(f"beside PyTorch, {name}", "did not run", last_words(None, done))
+        self.row(f"beside PyTorch, {name}", "below", f"PyTorch {json.loads(out.read_text())['torch']}")
+        self.pages.append(f"## {name}\n\n" + done.stdout.replace("# Beside PyTorch", "### Beside PyTorch", 1))
+
+    def make(self, name, target):
+        """Plans of random weights at a published shape, here: they are too large to be carried."""
+        sizes, batches, candidates = self.shapes[name]
+        model, weights, most, length = PACK / f"{name}.toml", PACK / f"{name}.safetensors", max(map(int, batches)), sizes["length"]
+        model.write_text(MODEL.format(**sizes))
+        profile = f"batch=1:{most}:{most},seq=1:{length}:{length},kv=1:{length}:{length},candidates=1:{candidates}:{candidates}"
+        base = ["--model", model, "--weights", weights, "--precision", "fp16", "--graphs", "encode,generate,rank", "--profile", profile]
+        self.run("init", "--model", model, "--seed", 0, "--out", weights)
+        # TensorRT for RTX may not know this GPU; then plans for those that it does know, which this one may run or not.
+        for more in [["--target", target]] * bool(target) + [[]]:
+            _, code, words, seconds = self.run("build-engine", *base, *more, "--out", PACK / name)
+            self.row(f"{name}, plans for {more[-1] if more else 'the usual GPUs'}", "built" if code == 0 else f"code {code}", words if code else f"{seconds:.1f} s")
+            if code == 0:
+                return True
+        return False
 
     def refit(self, target):
         base = ["--model", PACK / "model.toml", "--target", target, "--refit", "--precision", "fp16"]
@@ -136,15 +185,20 @@ class Check:
             print("`scripts/gpu_check.py pack` makes what a machine with one needs")
             return False
         unpack()
+        target = gpu["version"].split(", ")[1] if self.args.backend.startswith("tensorrt") else None
         for name in sorted(d.name for d in PACK.iterdir() if (d / "onr.json").exists() and d.name.startswith("demo-")):
             self.parity(name)
         self.bench("demo-fp16", ["1", "8"], "200" if not self.args.quick else "20", "256")
         if self.args.backend.startswith("tensorrt"):
             self.bench("demo-fp16", ["1", "8"], "200", "256", backend="ort")
-            self.refit(gpu["version"].split(", ")[1])
+            self.refit(target)
         for name, (_, batches, candidates) in self.shapes.items():
-            if (PACK / name).exists():
-                self.bench(name, batches, str(self.shapes[name][0]["length"]), candidates)
+            if self.make(name, target):
+                length = str(self.shapes[name][0]["length"])
+                self.bench(name, batches, length, candidates)
+                if name == "wide":
+                    sizes = ["--batch", batches[-1], "--length", length, "--candidates", candidates]
+                    self.side_by_side(name, sizes, "float16")
         found, code, words, seconds = self.run(
             "serve-check", PACK / "demo-fp16", "--interactions", PACK / "ml-100k.inter", "--actions",
             "rating>=5:3,rating>=4:2,*:1", "--after", 50, "--limit", 200 if self.args.quick else 2000,
@@ -158,6 +212,8 @@ class Check:
                  f"- {self.machine}", f"- {platform.processor() or platform.machine()}, {os.cpu_count()} cores", "",
                  "| step | outcome | |", "| --- | --- | --- |"]
         lines += [f"| {what} | {outcome} | {detail} |" for what, outcome, detail in self.rows]
+        for page in self.pages:
+            lines += ["", page.rstrip()]
         pathlib.Path(self.args.out).write_text("\n".join(lines) + "\n")
         print(f"wrote {self.args.out}")
 
@@ -196,15 +252,6 @@ def pack(args):
         run("build-engine", *whole, *ask, "--precision", precision, *more, "--out", PACK / f"demo-{precision}")
     for target in ("sm80",):
         run("build-engine", *whole, *ask, "--precision", "fp16", "--target", target, "--out", PACK / f"demo-fp16-{target}")
-    for name, (sizes, batches, candidates) in (QUICK if args.quick else SHAPES).items():
-        model = PACK / f"{name}.toml"
-        model.write_text(MODEL.format(**sizes))
-        weights = PACK / f"{name}.safetensors"
-        run("init", "--model", model, "--seed", "0", "--out", weights)
-        most = max(map(int, batches))
-        profile = f"batch=1:{most}:{most},seq=1:{sizes['length']}:{sizes['length']},kv=1:{sizes['length']}:{sizes['length']},candidates=1:{candidates}:{candidates}"
-        run("build-engine", "--model", model, "--weights", weights, "--precision", "fp16",
-            "--graphs", "encode,generate,rank", "--profile", profile, "--out", PACK / name)
     if args.archive:
         archive()
 
@@ -222,6 +269,8 @@ def archive():
     stage.mkdir(exist_ok=True)
     shutil.copy(ROOT / "target/release/onr", stage / "onr")
     subprocess.run(["strip", str(stage / "onr")], check=True)
+    # PyTorch is too large to be carried; what reads its weights is not.
+    shutil.copytree(venv / "safetensors", PACK / "python" / "safetensors", dirs_exist_ok=True)
     (PACK / "lib").mkdir(exist_ok=True)
     for library in libraries:
         shutil.copy(library, PACK / "lib" / library.name)

@@ -37,6 +37,17 @@ pub(crate) enum CandidateArg {
     },
 }
 
+#[cfg(feature = "triton")]
+impl CandidateArg {
+    /// Number of the GPU that computes in this process.
+    pub(crate) const fn gpu(&self) -> Option<usize> {
+        match self {
+            Self::OrtCuda { device } | Self::Engine { device, .. } => Some(*device),
+            _ => None,
+        }
+    }
+}
+
 impl FromStr for CandidateArg {
     type Err = String;
 

@@ -1,5 +1,8 @@
 //! `onr bench --backend`: each graph alone in this process, one run after the other.
 
+mod memory;
+mod traffic;
+
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -20,6 +23,10 @@ use onr_runtime::{
 };
 use serde::Serialize;
 
+use self::{
+    memory::{Peak, Watch},
+    traffic::Weights,
+};
 use super::{
     candidate::candidate,
     parity::{manifest_config, manifest_options},
@@ -47,13 +54,16 @@ pub(crate) struct LocalDone {
     device: String,
     opened: Vec<Opened>,
     runs: Vec<Run>,
+    memory: Peak,
 }
 
 /// A graph before it can run.
 #[derive(Serialize)]
 struct Opened {
     graph: &'static str,
-    /// Loading it: reading, compiling, copying weights.
+    /// Building its plan, as the manifest has it; `None` for a backend that runs the graph itself.
+    build_seconds: Option<f64>,
+    /// Loading it: reading, compiling what is not in the cache of kernels, copying weights.
     open_seconds: f64,
     /// Its very first run, at the first size.
     first_seconds: f64,
@@ -76,6 +86,10 @@ struct Run {
 struct Measured {
     runs: u64,
     latency: Latency,
+    /// Of products, in one run: as many as formulas count.
+    operations: u64,
+    /// That one run has to read and write: inputs, outputs, weights and the rows of items.
+    bytes: u64,
     /// Operations of products a second, in units of 10^9.
     gflops: f64,
     rows_per_second: f64,
@@ -105,6 +119,7 @@ pub(crate) fn run(
         Availability::Ready { version, .. } => version,
         Availability::Missing { what, .. } => what,
     };
+    let mut watch = Watch::begin(backend.gpu());
     let mut bench = Bench::open(args, (&manifest, &config, &options), engine.as_ref())?;
     let mut runs = Vec::new();
     let progress = context.progress();
@@ -112,6 +127,7 @@ pub(crate) fn run(
         for length in &lengths {
             for candidates in sizes(&args.candidates, CANDIDATES) {
                 runs.push(bench.run((batch, *length, candidates), progress)?);
+                watch.look();
             }
         }
     }
@@ -123,6 +139,7 @@ pub(crate) fn run(
         device: device.unwrap_or_default(),
         opened: bench.opened(),
         runs,
+        memory: watch.peak(),
     })
 }
 
@@ -134,6 +151,10 @@ fn sizes(asked: &[u32], otherwise: u32) -> Vec<usize> {
 struct Stage {
     session: Box<dyn Session>,
     inputs: Vec<(String, DType)>,
+    weights: Weights,
+    build_seconds: Option<f64>,
+    /// Bytes of the latest run.
+    bytes: u64,
     open: Duration,
     first: Option<Duration>,
 }
@@ -161,9 +182,16 @@ impl<'a> Bench<'a> {
                 |dtype: &str| DType::from_name(dtype).context("an unknown type in onr.json");
             let inputs = graph.inputs.iter().map(|t| Ok((t.name.clone(), typed(&t.dtype)?)));
             let inputs = inputs.collect::<anyhow::Result<_>>()?;
+            let file = args.dir.join(graph.file_name());
+            let weights = Weights::of(&file)?;
             let began = Instant::now();
-            let session = backend.open(&args.dir.join(graph.file_name()))?;
-            stages.insert(kind, Stage { session, inputs, open: began.elapsed(), first: None });
+            let session = backend.open(&file)?;
+            let open = began.elapsed();
+            let plan = manifest.engines.get(kind.name()).filter(|_| !backend.runs_files());
+            let build_seconds = plan.map(|plan| plan.seconds);
+            let stage =
+                Stage { session, inputs, weights, build_seconds, bytes: 0, open, first: None };
+            stages.insert(kind, stage);
         }
         Ok(Self { args, config, options, stages })
     }
@@ -172,6 +200,7 @@ impl<'a> Bench<'a> {
         let seconds = |time: Option<Duration>| time.map_or(0.0, |t| t.as_secs_f64());
         let one = |(kind, stage): (&GraphKind, &Stage)| Opened {
             graph: kind.name(),
+            build_seconds: stage.build_seconds,
             open_seconds: stage.open.as_secs_f64(),
             first_seconds: seconds(stage.first),
         };
@@ -216,6 +245,7 @@ impl<'a> Bench<'a> {
         let began = Instant::now();
         let outputs = stage.session.run_values(&feeds, &|_| kind != GraphKind::Rank)?;
         stage.first.get_or_insert_with(|| began.elapsed());
+        stage.bytes = stage.weights.of_run(&feeds, &outputs);
         Ok(outputs)
     }
 
@@ -243,10 +273,13 @@ impl<'a> Bench<'a> {
         }
         let (runs, seconds) = (latencies.count(), began.elapsed().as_secs_f64());
         let per_second = runs as f64 / seconds;
+        let operations = self.flops(kinds, size);
         Ok(Measured {
             runs,
             latency: latencies.summary(),
-            gflops: self.flops(kinds, size) as f64 * per_second / 1e9,
+            operations,
+            bytes: kinds.iter().map(|kind| self.stages[kind].bytes).sum(),
+            gflops: operations as f64 * per_second / 1e9,
             rows_per_second: size.0 as f64 * per_second,
         })
     }
@@ -282,10 +315,11 @@ impl<'a> Bench<'a> {
 
 impl Report for LocalDone {
     fn human(&self, _: Detail) -> String {
-        let mut opened = Table::new(&["graph", "open s", "first run s"]);
+        let mut opened = Table::new(&["graph", "build s", "open s", "first run s"]);
         for one in &self.opened {
             opened.row([
                 one.graph.to_owned(),
+                one.build_seconds.map_or_else(|| "-".to_owned(), |s| format!("{s:.1}")),
                 format!("{:.3}", one.open_seconds),
                 format!("{:.3}", one.first_seconds),
             ]);
@@ -328,14 +362,15 @@ impl Report for LocalDone {
             ));
         }
         format!(
-            "{} in {} on {} ({})\n\n{}\n\n{}\n\n{}\nCopies of ids to the device and of scores back are in the figures; keys and values stay where they were computed.",
+            "{} in {} on {} ({})\n\n{}\n\n{}\n\n{}\n{}Copies of ids to the device and of scores back are in the figures; keys and values stay where they were computed.",
             self.dir.display(),
             self.precision,
             self.backend,
             self.device,
             opened.text(),
             table.text(),
-            gains.join("\n")
+            gains.join("\n"),
+            self.memory.words(),
         )
     }
 }

@@ -119,10 +119,19 @@ fn graphs_are_timed_in_this_process() {
             assert!(measured["runs"].as_u64().unwrap() >= 3, "{measured}");
             assert!(measured["latency"]["p50_ms"].as_f64().unwrap() > 0.0, "{measured}");
             assert!(measured["gflops"].as_f64().unwrap() > 0.0, "{measured}");
+            assert!(measured["operations"].as_u64().unwrap() > 0, "{measured}");
         }
         assert!(run["counted_speed_up"].as_f64().unwrap() > 1.0, "{run}");
     }
+    // Of a row of `rank`: ids, keys and values, prompt, states, lengths and times; scores and logits; item vectors.
+    let row = |slots: u64| 8 * 5 + 64 * slots + 384 + 128 + 16 + 8 * slots + 80 + 4 * 8 * 5;
+    let rank = |run: usize| runs[run]["measured"]["rank"]["bytes"].as_u64().unwrap();
+    assert_eq!(rank(2) - rank(0), 2 * row(4), "weights are read once, whatever the batch");
+    assert_eq!(rank(3) - rank(1), 2 * row(12));
+    assert!(rank(0) > row(4) + 4 * 5 * 8 * 8, "weights are read too: {}", rank(0));
     assert_eq!(done["device"], "cpu");
+    assert_eq!(done["memory"]["device"], Value::Null);
+    assert!(done["memory"]["host"].as_u64().unwrap() > 1 << 20, "{}", done["memory"]);
     let text = world.runs(&bench).out;
     assert!(
         text.contains("1 x 12, 256 candidates: keys and values that are there save a factor of"),
