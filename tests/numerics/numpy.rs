@@ -51,6 +51,10 @@ fn cases(attention: Attention) -> Vec<Case> {
         ..small.config
     };
     list.push(small);
+    // Tables that are too large to be summed for every pair of buckets.
+    let mut tables = case("large tables of biases", 2, 145, plain, 7);
+    tables.config.rel_pos_buckets = 300;
+    list.push(tables);
     let mut deep = case("as many ranker as generator layers", 4, 20, plain, 7);
     deep.config.n_rank_layers = 3;
     list.push(deep);

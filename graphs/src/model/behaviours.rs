@@ -92,23 +92,18 @@ pub(super) fn histories(
         let keys = g.unsqueeze(slots, 0)?;
         let queries = g.unsqueeze(slots, 1)?;
         let earlier = g.less_or_equal(keys, queries)?;
-        let relation = Relation {
-            position: {
-                let buckets = position_buckets(g, m, queries, keys)?;
-                g.unsqueeze(buckets, 0)?
-            },
-            time: match timestamps {
-                None => None,
-                Some(t) => {
-                    let (queries, keys) = (g.unsqueeze(t, 2)?, g.unsqueeze(t, 1)?);
-                    Some(time_buckets(g, m, queries, keys)?)
-                }
-            },
-            visible: {
-                let visible = g.unsqueeze(earlier, 0)?;
-                g.unsqueeze(visible, 0)?
-            },
+        let position = position_buckets(g, m, queries, keys)?;
+        let position = g.unsqueeze(position, 0)?;
+        let time = match timestamps {
+            None => None,
+            Some(t) => {
+                let (queries, keys) = (g.unsqueeze(t, 2)?, g.unsqueeze(t, 1)?);
+                Some(time_buckets(g, m, queries, keys)?)
+            }
         };
+        let visible = g.unsqueeze(earlier, 0)?;
+        let visible = g.unsqueeze(visible, 0)?;
+        let relation = Relation::new(g, m, position, time, visible)?;
         let own = |g: &mut GraphBuilder, p: Projected, _| p.key_value(g, m);
         through_layers(g, m, x, relation, own)
     })
@@ -185,11 +180,9 @@ fn appended_relation(
             Some(time_buckets(g, m, queries, keys)?)
         }
     };
-    Ok(Relation {
-        position: position_buckets(g, m, queries, keys)?,
-        time,
-        visible: g.unsqueeze(earlier, 1)?,
-    })
+    let position = position_buckets(g, m, queries, keys)?;
+    let visible = g.unsqueeze(earlier, 1)?;
+    Relation::new(g, m, position, time, visible)
 }
 
 /// All generator layers over behaviours. `keys_of` turns a projection into what queries of that layer

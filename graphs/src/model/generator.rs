@@ -71,7 +71,8 @@ pub(super) fn request_relation(
                 Some(g.unsqueeze(buckets, 1)?)
             }
         };
-        Ok(Relation { position: g.unsqueeze(buckets, 1)?, time, visible: g.unsqueeze(visible, 1)? })
+        let (position, visible) = (g.unsqueeze(buckets, 1)?, g.unsqueeze(visible, 1)?);
+        Relation::new(g, m, position, time, visible)
     })
 }
 

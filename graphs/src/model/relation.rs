@@ -7,20 +7,29 @@ use crate::{
     model::Model,
 };
 
-/// Queries against the behaviours of a history: which bucket each pair falls in, and which pairs
+/// Queries against the behaviours of a history: which buckets each pair falls in, and which pairs
 /// may see each other. Shared by all layers; only the bias tables differ.
-///
-/// | field      | shape                | dtype |
-/// |------------|----------------------|-------|
-/// | `position` | `[B or 1, q, k]`     | I64   |
-/// | `time`     | `[B, q, k]`          | I64   |
-/// | `visible`  | `[B or 1, 1, q or 1, k]` | bool |
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Relation {
-    pub(super) position: Tensor,
-    pub(super) time: Option<Tensor>,
+    buckets: Buckets,
+    /// `[B or 1, 1, q or 1, k]`, bool.
     pub(super) visible: Tensor,
 }
+
+/// Where a pair's biases are looked up, I64.
+#[derive(Clone, Copy, Debug)]
+enum Buckets {
+    /// `b_pos`, `[B or 1, q, k]`, in a model without times.
+    Position(Tensor),
+    /// `b_pos * Tb + b_time`, `[B, q, k]`: the place in one table of both biases' sums.
+    Both(Tensor),
+    /// `b_pos`, `[B or 1, q, k]`, and `b_time`, `[B, q, k]`, where that table would be too large.
+    Apart(Tensor, Tensor),
+}
+
+/// Numbers that a table of both biases' sums has at most. It is computed when an engine is loaded or built, for each layer,
+/// and should stay close to whoever looks up.
+const LARGEST_TABLE: usize = 1 << 16;
 
 /// `b_pos = min(max(p_query - p_key, 0), Rb - 1)`
 pub(super) fn position_buckets(
@@ -84,32 +93,74 @@ fn next_thresholds(buckets: usize) -> Vec<i64> {
 }
 
 impl Relation {
+    /// From buckets of positions `[B or 1, q, k]` and, where the model has them, of times `[B, q, k]`.
+    pub(super) fn new(
+        g: &mut GraphBuilder,
+        m: Model<'_>,
+        position: Tensor,
+        time: Option<Tensor>,
+        visible: Tensor,
+    ) -> Result<Self> {
+        let sums = m.cfg.n_heads * m.cfg.rel_pos_buckets * m.cfg.time_buckets;
+        let buckets = match time {
+            None => Buckets::Position(position),
+            Some(time) if sums > LARGEST_TABLE => Buckets::Apart(position, time),
+            Some(time) => {
+                let row = g.int(m.cfg.time_buckets as i64);
+                let row = g.mul(position, row)?;
+                Buckets::Both(g.add(row, time)?)
+            }
+        };
+        Ok(Self { buckets, visible })
+    }
+
     /// `rel_pos_bias[h, b_pos] + time_bias[h, b_time]` of the current layer, F32,
     /// `[B or 1, H, q, k]`.
     pub(super) fn bias(self, g: &mut GraphBuilder, m: Model<'_>) -> Result {
-        let position = looked_up(g, m, "rel_pos_bias", m.cfg.rel_pos_buckets, self.position)?;
-        match self.time {
-            None => Ok(position),
-            Some(time) => {
-                let time = looked_up(g, m, "time_bias", m.cfg.time_buckets, time)?;
+        match self.buckets {
+            Buckets::Position(position) => {
+                let table = positions(g, m)?;
+                looked_up(g, table, position)
+            }
+            Buckets::Both(index) => {
+                let (position, time) = (positions(g, m)?, times(g, m)?);
+                let (position, time) = (g.unsqueeze(position, 2)?, g.unsqueeze(time, 1)?);
+                let sums = g.add(position, time)?;
+                let rows = m.cfg.rel_pos_buckets * m.cfg.time_buckets;
+                let table = g.reshape(sums, &[m.cfg.n_heads.into(), rows.into()])?;
+                looked_up(g, table, index)
+            }
+            Buckets::Apart(position, time) => {
+                let (positions, times) = (positions(g, m)?, times(g, m)?);
+                let (position, time) =
+                    (looked_up(g, positions, position)?, looked_up(g, times, time)?);
                 g.add(position, time)
             }
         }
     }
 }
 
-/// `table[H, buckets]` at `[b, q, k] -> [b, H, q, k]`
-fn looked_up(
-    g: &mut GraphBuilder,
-    m: Model<'_>,
-    table: &str,
-    buckets: usize,
-    index: Tensor,
-) -> Result {
-    let table = g.weight(table, m.narrow(), &[m.cfg.n_heads.into(), buckets.into()])?;
-    let bias = g.gather(table, index, 1)?;
-    let bias = g.transpose(bias, &[1, 0, 2, 3])?;
-    g.cast(bias, DType::F32)
+/// `rel_pos_bias [H, Rb]` of the current layer, F32.
+fn positions(g: &mut GraphBuilder, m: Model<'_>) -> Result {
+    table(g, m, "rel_pos_bias", m.cfg.rel_pos_buckets)
+}
+
+/// `time_bias [H, Tb]` of the current layer, F32.
+fn times(g: &mut GraphBuilder, m: Model<'_>) -> Result {
+    table(g, m, "time_bias", m.cfg.time_buckets)
+}
+
+fn table(g: &mut GraphBuilder, m: Model<'_>, name: &str, buckets: usize) -> Result {
+    let table = g.weight(name, m.narrow(), &[m.cfg.n_heads.into(), buckets.into()])?;
+    g.cast(table, DType::F32)
+}
+
+/// `table [H, n]` at `[b, q, k] -> [b, H, q, k]`. All heads of a pair are looked up at once: engines turn the table
+/// around when they load it, and reading `H` neighbours costs hardly more than reading one.
+fn looked_up(g: &mut GraphBuilder, table: Tensor, index: Tensor) -> Result {
+    let table = g.transpose(table, &[1, 0])?;
+    let bias = g.gather(table, index, 0)?;
+    g.transpose(bias, &[0, 3, 1, 2])
 }
 
 #[cfg(test)]
