@@ -48,9 +48,7 @@ class Peer:
 
     def __init__(self, model: OneRanker, device: str, dtype: torch.dtype, compile_mode: str | None):
         self.device, self.stages = device, {}
-        self.model = model.to(device)
-        # The item table's dtype with the rest; biases of scores are added in F32.
-        self.model = self.model.to(dtype)
+        self.model = model.to(device=device, dtype=dtype)
         for name in ("encode", "generate", "rank"):
             stage = getattr(self.model, name)
             self.stages[name] = torch.compile(stage, mode=compile_mode, dynamic=False) if compile_mode else stage
@@ -79,8 +77,7 @@ class Peer:
     def once(self, stages: list[str]) -> float:
         began = time.perf_counter()
         for stage in stages:
-            if hasattr(torch.compiler, "cudagraph_mark_step_begin"):
-                torch.compiler.cudagraph_mark_step_begin()
+            torch.compiler.cudagraph_mark_step_begin()
             self.run(stage)
         if self.device != "cpu":
             torch.cuda.synchronize()

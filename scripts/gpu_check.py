@@ -87,13 +87,14 @@ class Check:
 
     # The steps
 
-    def parity(self, name):
+    def parity(self, name, backend=None):
+        backend = backend or self.args.backend
         found, code, words, seconds = self.run(
-            "parity", PACK / name, "--requests", PACK / "requests.jsonl", "--limit", 64, "--candidate", self.args.backend)
+            "parity", PACK / name, "--requests", PACK / "requests.jsonl", "--limit", 64, "--candidate", backend)
         if found is None or code not in (0, 4):
-            return self.row(f"parity, {name}", "did not run", words)
+            return self.row(f"parity, {name}, {backend}", "did not run", words)
         counts = found["counts"]
-        self.row(f"parity, {name}", "holds" if code == 0 else "FAILS",
+        self.row(f"parity, {name}, {backend}", "holds" if code == 0 else "FAILS",
                  f"{counts['passed']} checks passed, {counts['failed']} failed, {seconds:.1f} s")
 
     def bench(self, name, batches, length, candidates, backend=None):
@@ -191,11 +192,16 @@ class Check:
         self.bench("demo-fp16", ["1", "8"], "200" if not self.args.quick else "20", "256")
         if self.args.backend.startswith("tensorrt"):
             self.bench("demo-fp16", ["1", "8"], "200", "256", backend="ort")
+            # Where ONR_ONNXRUNTIME names a library with a CUDA provider.
+            self.parity("demo-fp32", "ort-cuda")
+            self.bench("demo-fp16", ["1", "8"], "200", "256", backend="ort-cuda")
             self.refit(target)
         for name, (_, batches, candidates) in self.shapes.items():
             if self.make(name, target):
                 length = str(self.shapes[name][0]["length"])
                 self.bench(name, batches, length, candidates)
+                if self.args.backend.startswith("tensorrt"):
+                    self.bench(name, batches, length, candidates, backend="ort-cuda")
                 if name == "wide":
                     sizes = ["--batch", batches[-1], "--length", length, "--candidates", candidates]
                     self.side_by_side(name, sizes, "float16")

@@ -223,6 +223,22 @@ impl World {
         Ok(report)
     }
 
+    /// How many times as far as those of the right graphs the outputs of a folder are from the reference: the largest
+    /// ratio of rms errors. 1 where both are exact.
+    ///
+    /// # Errors
+    /// When an engine refuses or fails.
+    pub fn farther(&self, job: &ParityJob<'_>) -> anyhow::Result<f64> {
+        let right = ParityJob { dir: self.dir(), ..*job };
+        let errors = |job: &ParityJob<'_>| -> anyhow::Result<Vec<f64>> {
+            let report = check(job, &self.reference, &Silent)?;
+            Ok(report.outputs.iter().map(|output| output.rms_error).collect())
+        };
+        let pairs = errors(job)?.into_iter().zip(errors(&right)?);
+        let ratio = |(got, want): (f64, f64)| if got == want { 1.0 } else { got / want };
+        Ok(pairs.map(ratio).fold(1.0, f64::max))
+    }
+
     /// What becomes of a mutant.
     #[must_use]
     pub fn fate(&self, job: &ParityJob<'_>) -> Fate {

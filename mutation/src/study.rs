@@ -33,11 +33,24 @@ pub struct Outcome {
     pub fate: Fate,
     /// The nodes that `bisect` names, for a mutant that outputs killed.
     pub blamed: Option<Vec<String>>,
-    /// Why it survives, if that is known.
+    /// Why it computes the same, if that is known.
     pub reason: Option<&'static str>,
+    /// Of one that survives without a reason: how many times as far from the reference as those of the right graphs its
+    /// outputs are.
+    pub farther: Option<f64>,
 }
 
+/// What rounding hides: a fault that adds so little to the errors that numbers of 16 or 8 bits have anyway.
+const HIDDEN: f64 = 1.1;
+
 impl Outcome {
+    /// Was it not found, though it shows?
+    #[must_use]
+    pub fn is_missed(&self) -> bool {
+        let hidden = self.farther.is_some_and(|ratio| ratio <= HIDDEN);
+        self.fate == Fate::Survived && self.reason.is_none() && !hidden
+    }
+
     /// Did bisect name the right node? `None` where it was not asked.
     #[must_use]
     pub fn is_named(&self) -> Option<bool> {
@@ -84,8 +97,12 @@ fn of_model(model: u64, seen: &(dyn Fn(&Outcome) + Sync)) -> anyhow::Result<Vec<
             Fate::Survived => reason(&mutant, &world.config, &world.model(&mutant.graph)?),
             _ => None,
         };
+        let farther = match (&fate, reason) {
+            (Fate::Survived, None) => Some(world.farther(&job)?),
+            _ => None,
+        };
         let precision = kind.name();
-        let outcome = Outcome { model, precision, mutant, fate, blamed, reason };
+        let outcome = Outcome { model, precision, mutant, fate, blamed, reason, farther };
         seen(&outcome);
         outcomes.push(outcome);
     }

@@ -2,7 +2,7 @@
 
 use onr_graphs::ModelConfig;
 use onr_onnx::{
-    ElemType, Links, Model, floats,
+    ElemType, Links, Model, elem_types, floats,
     proto::{NodeProto, TensorProto},
 };
 
@@ -23,7 +23,7 @@ struct Case<'a> {
 type Rule<'a> = (fn(&Case<'a>) -> bool, &'static str);
 
 /// The first that holds is the reason.
-const fn rules<'a>() -> [Rule<'a>; 12] {
+const fn rules<'a>() -> [Rule<'a>; 17] {
     [
         (Case::is_vector_axis, "a vector has one axis: -1 is 0"),
         (Case::is_fill, "what hides a score is still far below any score"),
@@ -32,6 +32,14 @@ const fn rules<'a>() -> [Rule<'a>; 12] {
         (Case::is_estimate, "the bucket is an estimate, which a table of borders puts right"),
         (Case::is_cut, "a cast to integers follows, which cuts as Floor does"),
         (Case::is_retrieved, "what was retrieved is in the table, and needs no guard"),
+        (Case::is_distance, "a distance in time has no sign"),
+        (Case::is_no_distance, "no distance and one second are both in the first bucket"),
+        (Case::is_first_id, "id 0 is read from row 0, as strange ids are"),
+        (Case::is_beside_one, "an axis of one place comes before or behind another one"),
+        (
+            Case::is_fused_norm,
+            "ONNX Runtime fuses an addition and the norm behind it, over the last axis whatever is asked",
+        ),
         (Case::is_same_shape, "both numbers name the same size, or an end beyond the end"),
         (
             Case::is_sorted_times,
@@ -184,25 +192,101 @@ impl Case<'_> {
         self.node().op() == "Abs"
     }
 
-    fn is_one_row(&self) -> bool {
-        let rows = |op: &NodeProto| {
-            let table = op.input.first().and_then(|name| self.model.initializer(name));
-            table.filter(|_| op.op() == "Gather").map(|t| t.dims.clone())
+    /// The weight that an input is, or is made of by operators that keep its numbers.
+    fn weight(&self, input: usize) -> Option<&TensorProto> {
+        let graph = self.model.graph();
+        let links = Links::new(graph);
+        let mut name = self.node().input.get(input)?;
+        loop {
+            if let Some(weight) = self.model.initializer(name) {
+                return Some(weight);
+            }
+            let maker = &graph.node[links.producer(name)?];
+            if !["Cast", "Transpose", "Unsqueeze"].contains(&maker.op()) {
+                return None;
+            }
+            name = maker.input.first()?;
+        }
+    }
+
+    fn is_distance(&self) -> bool {
+        self.is(Operator::SwapInputs) && self.node().op() == "Sub" && self.reaches("Abs", &[])
+    }
+
+    fn is_no_distance(&self) -> bool {
+        self.is(Operator::OffByOne)
+            && self.node().op() == "Max"
+            && self.mutant.change.what.ends_with("0 for 1")
+            && self.maker(0).is_some_and(|node| node.op() == "Abs")
+    }
+
+    /// Is it the lower border of ids?
+    fn is_first_id(&self) -> bool {
+        let of_ids = |name: &String| name.ends_with("_ids");
+        [Operator::OffByOne, Operator::WrongOperator].contains(&self.mutant.operator)
+            && self.node().op() == "GreaterOrEqual"
+            && ["1 for 0", "Greater for"].iter().any(|w| self.mutant.change.what.contains(w))
+            && self.node().input.first().is_some_and(of_ids)
+    }
+
+    /// A new axis beside one that was new itself.
+    fn is_beside_one(&self) -> bool {
+        let axis = |node: &NodeProto| {
+            let axes = self.model.initializer(node.input.get(1)?)?;
+            let bytes = self.model.bytes(axes).ok()?;
+            Some(i64::from_le_bytes(bytes.get(..8)?.try_into().ok()?))
         };
-        if let Some(dims) = rows(self.node()) {
+        let places = self.mutant.change.what.strip_prefix("input 1: ");
+        let pair = places.and_then(|text| text.split_once(" for "));
+        let both = |one: i64| pair == Some((&(one + 1).to_string(), &one.to_string()));
+        self.is(Operator::OffByOne)
+            && self.node().op() == "Unsqueeze"
+            && self.maker(0).filter(|m| m.op() == "Unsqueeze").and_then(axis).is_some_and(both)
+    }
+
+    fn is_fused_norm(&self) -> bool {
+        self.is(Operator::WrongAxis)
+            && self.node().op() == "LayerNormalization"
+            && self.maker(0).is_some_and(|node| node.op() == "Add")
+    }
+
+    fn is_one_row(&self) -> bool {
+        if self.node().op() == "Gather" {
             let axis = usize::try_from(self.node().int("axis").unwrap_or(0)).unwrap_or(0);
-            return dims.get(axis) == Some(&1);
+            let table = self.node().input.first().and_then(|name| self.model.initializer(name));
+            if let Some(table) = table {
+                return table.dims.get(axis) == Some(&1);
+            }
+            // Tables of biases have their places along the last axis.
+            return self.weight(0).is_some_and(|table| table.dims.last() == Some(&1));
+        }
+        // Where the sums of two tables lie, if one of them has one place.
+        let is_bias = |weight: &TensorProto| weight.label().ends_with("_bias");
+        if self.node().op() == "Unsqueeze" && self.weight(0).is_some_and(is_bias) {
+            return self.config.rel_pos_buckets == 1 || self.config.time_buckets == 1;
         }
         // The guard of such a table.
         self.config.n_actions == 1 && self.is_guard_of_actions()
     }
 
+    /// Does the node make integers or truths?
+    fn counts(&self) -> bool {
+        let types = elem_types(self.model.graph());
+        let made = self.node().output.first().and_then(|name| types.get(name));
+        matches!(made, Some(ElemType::Int64 | ElemType::Int32 | ElemType::Bool))
+    }
+
     fn is_one_time(&self) -> bool {
         let passes = ["Unsqueeze", "Sub", "Abs", "Max", "Cast", "GatherND", "Where"];
-        let of_time = self.mutant.change.what.contains("time")
+        let is_time = |weight: &TensorProto| weight.label().contains("time");
+        let is_times = |name: &String| ["timestamps", "request_time"].contains(&name.as_str());
+        let cut = &self.mutant.change.what;
+        let of_time = ["`timestamps`", "`request_time`"].iter().any(|name| cut.contains(name))
+            || self.node().input.iter().any(is_times)
+            || self.weight(0).is_some_and(is_time)
             || self.reaches("Log", &passes)
             || self.reaches("Floor", &["Mul", "Sub"])
-            || self.descends(0, "Floor");
+            || (self.counts() && self.descends(0, "Floor"));
         self.config.time_buckets <= 1 && of_time
     }
 

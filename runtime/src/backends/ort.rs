@@ -89,16 +89,32 @@ impl OrtBackend {
         Self { gpu: Some(number), ..self }
     }
 
-    /// Has the library a CUDA provider? Whether a GPU is there shows when a session is opened.
-    fn check_provider(&self) -> Result<(), RunError> {
-        if self.gpu.is_none() || ep::CUDA::is_available().unwrap_or(false) {
+    /// Has the library a CUDA provider that can be loaded? Whether it finds a GPU shows when a session is opened.
+    fn check_provider(&self, loaded: &Loaded) -> Result<(), RunError> {
+        if self.gpu.is_none() {
             return Ok(());
         }
-        Err(RunError::Missing {
-            backend: CUDA,
-            what: "this ONNX Runtime has no CUDA provider".to_owned(),
-            hint: format!("set {ONNXRUNTIME_VARIABLE} to the library of the wheel onnxruntime-gpu"),
+        let missing = |what, hint| RunError::Missing { backend: CUDA, what, hint };
+        if !ep::CUDA::is_available().unwrap_or(false) {
+            return Err(missing(
+                "this ONNX Runtime has no CUDA provider".to_owned(),
+                format!("set {ONNXRUNTIME_VARIABLE} to the library of the wheel onnxruntime-gpu"),
+            ));
+        }
+        self.builder(loaded).map(drop).map_err(|error| {
+            let said = error.message();
+            let reason = said.rsplit_once("with error: ").map_or(said, |(_, reason)| reason);
+            missing(
+                format!("ONNX Runtime's CUDA provider cannot be loaded: {}", reason.trim()),
+                "it needs NVIDIA's driver, and CUDA's libraries and cuDNN on LD_LIBRARY_PATH: those of \
+                 the wheels of onnxruntime-gpu[cuda,cudnn] will do"
+                    .to_owned(),
+            )
         })
+    }
+
+    fn refused(&self, model: &Path, reason: &impl ToString) -> RunError {
+        RunError::Load { backend: self.name(), model: model.to_owned(), reason: reason.to_string() }
     }
 
     /// Is `model` a valid ONNX file? ONNX Runtime checks each node against its schema and infers
@@ -115,7 +131,7 @@ impl OrtBackend {
         let builder = checker.builder(&loaded).and_then(|b| Ok(b.with_prepacking(false)?));
         match builder.and_then(|mut builder| builder.commit_from_file(model)) {
             Err(error) if error.code() != ort::ErrorCode::NotImplemented => {
-                Err(refused(model, &error))
+                Err(self.refused(model, &error))
             }
             _ => Ok(()),
         }
@@ -178,12 +194,14 @@ impl OrtBackend {
         model: &Path,
         session: ort::Result<OrtHandle>,
     ) -> Result<Box<dyn Session + Send>, RunError> {
-        let session = session.map_err(|error| refused(model, &error))?;
+        let session = session.map_err(|error| self.refused(model, &error))?;
         let placement =
-            library::placement(&session, self.gpu).map_err(|error| refused(model, &error))?;
+            library::placement(&session, self.gpu).map_err(|error| self.refused(model, &error))?;
         let inputs: Result<_, _> = session.inputs().iter().map(convert::input).collect();
-        let inputs = inputs.map_err(|reason: String| refused(model, &reason))?;
-        Ok(Box::new(OrtSession { session, signature: Signature::new(NAME, inputs), placement }))
+        let inputs = inputs.map_err(|reason: String| self.refused(model, &reason))?;
+        let backend = self.name();
+        let signature = Signature::new(backend, inputs);
+        Ok(Box::new(OrtSession { backend, session, signature, placement }))
     }
 }
 
@@ -196,7 +214,7 @@ impl Backend for OrtBackend {
     }
 
     fn availability(&self) -> Availability {
-        match library::load(&self.search).and_then(|l| self.check_provider().map(|()| l)) {
+        match library::load(&self.search).and_then(|l| self.check_provider(&l).map(|()| l)) {
             Ok(loaded) => {
                 Availability::Ready { version: loaded.version, library: Some(loaded.path) }
             }
@@ -215,7 +233,7 @@ impl Backend for OrtBackend {
         // What can't be read here is ONNX Runtime's to refuse.
         let read = Model::open(model).ok();
         let wide = read.and_then(|read| bf16::widened(&read).transpose()).transpose();
-        if let Some(wide) = wide.map_err(|error| refused(model, &error))? {
+        if let Some(wide) = wide.map_err(|error| self.refused(model, &error))? {
             let folder = model.parent().filter(|p| !p.as_os_str().is_empty());
             let folder = folder.unwrap_or(Path::new("."));
             return Ok(self.open_bytes(&wide.encode_to_vec(), folder, true)?);
@@ -226,11 +244,8 @@ impl Backend for OrtBackend {
     }
 }
 
-fn refused(model: &Path, reason: &impl ToString) -> RunError {
-    RunError::Load { backend: NAME, model: model.to_owned(), reason: reason.to_string() }
-}
-
 struct OrtSession {
+    backend: &'static str,
     session: OrtHandle,
     signature: Signature,
     placement: Placement,
@@ -238,7 +253,8 @@ struct OrtSession {
 
 impl Session for OrtSession {
     fn run(&mut self, feeds: &Feeds) -> Result<Feeds, RunError> {
-        let failed = |reason: String| RunError::Run { backend: NAME, reason };
+        let backend = self.backend;
+        let failed = |reason: String| RunError::Run { backend, reason };
         let in_words = |error: ort::Error| failed(error.message().to_owned());
         let inputs = self.signature.arrange(feeds)?;
         let inputs: ort::Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>> = inputs
@@ -261,7 +277,8 @@ impl Session for OrtSession {
         feeds: &Feeds,
         look: &mut dyn FnMut(&str, &[usize], Floats<'_>),
     ) -> Result<(), RunError> {
-        let failed = |reason: String| RunError::Run { backend: NAME, reason };
+        let backend = self.backend;
+        let failed = |reason: String| RunError::Run { backend, reason };
         let in_words = |error: ort::Error| failed(error.message().to_owned());
         let inputs = self.signature.arrange(feeds)?;
         let inputs: ort::Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>> = inputs
